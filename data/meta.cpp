@@ -1,0 +1,60 @@
+#include "data/meta.h"
+
+#include <nlohmann/json.hpp>
+
+#include "data/tokenizer.h"
+#include "kernels/core/error.h"
+#include "kernels/core/file.h"
+
+namespace isoloss {
+
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
+
+namespace {
+ordered_json split_json(const MetaSplit& split) {
+  ordered_json shards = ordered_json::array();
+  for (const MetaShard& shard : split.shards) {
+    shards.push_back({{"file", shard.file}, {"tokens", shard.tokens}, {"sha256", shard.sha256}});
+  }
+  return {{"documents", split.documents}, {"tokens", split.tokens}, {"bytes", split.bytes}, {"shards", shards}};
+}
+}  // namespace
+
+std::string meta_json(const Meta& meta) {
+  ordered_json root;
+  root["format"] = 1;
+  root["tokenizer"] = meta.tokenizer;
+  root["tokenizer_sha256"] = meta.tokenizer_sha256;
+  root["vocab_size"] = meta.vocabulary;
+  root["end_of_text"] = meta.end_of_text ? ordered_json(*meta.end_of_text) : ordered_json();
+  root["bytes_per_token"] = meta.bytes_per_token;
+  root["separator"] = meta.separator;
+  root["field"] = meta.field;
+  root["val_fraction"] = meta.val_fraction;
+  root["seed"] = meta.seed;
+  root["train"] = split_json(meta.train);
+  root["val"] = split_json(meta.val);
+  root["sources"] = ordered_json::array();
+  for (const CorpusSource& source : meta.sources) {
+    root["sources"].push_back({{"name", source.name}, {"bytes", source.bytes}, {"sha256", source.sha256}});
+  }
+  // A file name that is no UTF-8 must not stop the work at its very end.
+  return root.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+}
+
+std::optional<std::uint32_t> vocabulary_beside(const fs::path& shard) {
+  const fs::path meta = shard.parent_path() / "meta.json", tokenizer = shard.parent_path() / "tokenizer.json";
+  if (fs::exists(meta)) {
+    const auto root = nlohmann::json::parse(read_file(meta), nullptr, false);
+    const auto size = root.is_object() ? root.find("vocab_size") : root.end();
+    if (!root.is_object() || size == root.end() || !size->is_number_unsigned() || *size > 1u << 24) {
+      fail_input(meta.string(), "a meta.json with vocab_size", "another file");
+    }
+    return size->get<std::uint32_t>();
+  }
+  if (fs::exists(tokenizer)) return load_tokenizer(tokenizer.string()).vocab_size();
+  return std::nullopt;
+}
+
+}  // namespace isoloss

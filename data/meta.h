@@ -1,0 +1,44 @@
+// meta.json, which stands beside the shards that `tokenize` wrote.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "data/corpus.h"
+
+namespace isoloss {
+
+struct MetaShard {
+  std::string file, sha256;
+  std::uint64_t tokens = 0;
+};
+
+/// One split, "train" or "val".
+struct MetaSplit {
+  std::uint64_t documents = 0, tokens = 0;
+  std::uint64_t bytes = 0;  ///< of text
+  std::vector<MetaShard> shards;
+};
+
+struct Meta {
+  std::string tokenizer, tokenizer_sha256;
+  std::uint32_t vocabulary = 0;
+  std::optional<std::uint32_t> end_of_text;
+  std::string separator, field;
+  double val_fraction = 0;
+  std::uint64_t seed = 0;
+  double bytes_per_token = 0;
+  MetaSplit train, val;
+  std::vector<CorpusSource> sources;
+};
+
+std::string meta_json(const Meta& meta);
+
+/// The vocabulary that belongs to a shard: from the meta.json beside it, else from the tokenizer.json there, else none.
+/// A file that is there and malformed is an input error.
+std::optional<std::uint32_t> vocabulary_beside(const std::filesystem::path& shard);
+
+}  // namespace isoloss

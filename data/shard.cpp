@@ -1,0 +1,197 @@
+#include "data/shard.h"
+
+#include <fmt/format.h>
+#include <glob.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <set>
+
+#include "kernels/core/error.h"
+
+namespace isoloss {
+
+namespace fs = std::filesystem;
+
+static_assert(std::endian::native == std::endian::little, "shards are little-endian and are mapped as they are");
+
+namespace {
+constexpr std::uint64_t kHeaderInts = 256, kHeaderBytes = kHeaderInts * 4;
+
+struct Layout {
+  std::uint32_t magic, version;
+  int id_bytes;
+};
+constexpr Layout kUint16{20240520, 1, 2}, kUint32{20240801, 7, 4};
+
+// A file without header is only its ids, so anything could pass for one. These are the files that people do pass by
+// mistake, by the bytes they begin with.
+struct Foreign {
+  std::string_view start, name;
+};
+constexpr Foreign kForeign[] = {{"\x1f\x8b", "a gzip file"},
+                                {"\x28\xb5\x2f\xfd", "a zstd file"},
+                                {"\xfd"
+                                 "7zXZ",
+                                 "an xz file"},
+                                {"PK\x03\x04", "a zip or PyTorch file"},
+                                {"\x93NUMPY", "a NumPy file"},
+                                {"\x89PNG", "a picture"},
+                                {"\x7f"
+                                 "ELF",
+                                 "a program"}};
+
+bool is_text_byte(unsigned char byte) {
+  return byte >= 0x20 ? byte != 0x7f : byte == '\n' || byte == '\r' || byte == '\t';
+}
+
+// Ids of a vocabulary under 8,192 have a high byte under 32 everywhere, and a larger one has its frequent tokens there;
+// sixteen bytes or more without a single such byte are text.
+bool looks_like_text(std::string_view bytes) {
+  const std::string_view start = bytes.substr(0, 4096);
+  return start.size() >= 16 &&
+         std::all_of(start.begin(), start.end(), [](char c) { return is_text_byte(static_cast<unsigned char>(c)); });
+}
+
+void reject_foreign(const std::string& where, std::string_view bytes) {
+  constexpr std::string_view expected = "a token shard";
+  for (const Foreign& foreign : kForeign) {
+    if (bytes.substr(0, foreign.start.size()) == foreign.start) fail_input(where, expected, foreign.name);
+  }
+  if (bytes.size() >= 4) {
+    std::uint32_t first = 0;
+    std::memcpy(&first, bytes.data(), 4);
+    // llm.c's other files (models, optimizer states) carry dates as well.
+    if (first >= 20240101 && first <= 20261231) {
+      fail_input(where, "magic 20240520 (uint16 ids) or 20240801 (uint32 ids)", fmt::format("magic {}", first));
+    }
+    const std::uint32_t swapped = (first >> 24) | (first >> 8 & 0xff00u) | (first << 8 & 0xff0000u) | (first << 24);
+    if (swapped == kUint16.magic || swapped == kUint32.magic) fail_input(where, expected, "a big-endian file");
+  }
+  if (looks_like_text(bytes)) fail_input(where, expected, "text; tokenize it first");
+}
+}  // namespace
+
+TokenShard::TokenShard(const fs::path& path) : path_(path), file_(path) {
+  const std::string where = path.string();
+  const std::string_view bytes(reinterpret_cast<const char*>(file_.bytes().data()), file_.bytes().size());
+  if (bytes.empty()) fail_input(where, "token ids", "an empty file");
+  std::uint32_t header[3] = {};
+  std::memcpy(header, bytes.data(), std::min(sizeof header, bytes.size()));
+  if (header[0] != kUint16.magic && header[0] != kUint32.magic) {
+    reject_foreign(where, bytes);
+    if (bytes.size() % 2 != 0) {
+      fail_input(where, "whole uint16 ids (no header was found)", fmt::format("{} bytes, an odd number", bytes.size()));
+    }
+    size_ = bytes.size() / 2;
+    return;
+  }
+  const Layout& layout = header[0] == kUint16.magic ? kUint16 : kUint32;
+  if (bytes.size() < kHeaderBytes) {
+    fail_input(where, fmt::format("a header of {} bytes", kHeaderBytes), fmt::format("a file of {}", bytes.size()));
+  }
+  if (header[1] != layout.version) {
+    fail_input(where, fmt::format("version {} with magic {}", layout.version, layout.magic),
+               fmt::format("version {}", header[1]));
+  }
+  offset_ = kHeaderBytes;
+  id_bytes_ = layout.id_bytes;
+  size_ = header[2];
+  const std::uint64_t wanted = offset_ + size_ * static_cast<std::uint64_t>(id_bytes_);
+  if (bytes.size() != wanted) {
+    fail_input(where, fmt::format("{} bytes for the {} ids that the header counts", wanted, size_),
+               fmt::format("{} bytes{}", bytes.size(), bytes.size() < wanted ? ", a truncated file" : ""));
+  }
+}
+
+void TokenShard::read(std::uint64_t begin, std::uint64_t count, std::int32_t* out) const {
+  const std::byte* from = file_.bytes().data() + offset_ + begin * static_cast<std::uint64_t>(id_bytes_);
+  if (id_bytes_ == 2) {
+    std::copy_n(reinterpret_cast<const std::uint16_t*>(from), count, out);
+  } else {
+    std::memcpy(out, from, count * sizeof *out);
+  }
+}
+
+std::uint64_t TokenShard::first_id_beyond(std::uint64_t vocabulary) const {
+  const auto search = [&]<class T>(const T* ids) {
+    return static_cast<std::uint64_t>(std::find_if(ids, ids + size_, [&](T id) { return id >= vocabulary; }) - ids);
+  };
+  const std::byte* from = file_.bytes().data() + offset_;
+  return id_bytes_ == 2 ? search(reinterpret_cast<const std::uint16_t*>(from))
+                        : search(reinterpret_cast<const std::uint32_t*>(from));
+}
+
+std::string TokenShard::sha256() const {
+  Sha256 hash;
+  hash.update(file_.bytes().data(), file_.bytes().size());
+  return hash.hex();
+}
+
+ShardWriter::ShardWriter(const fs::path& path, int id_bytes) : path_(path), file_(path), id_bytes_(id_bytes) {
+  const char header[kHeaderBytes] = {};
+  file_.write(header, sizeof header);
+}
+
+void ShardWriter::append(std::span<const std::uint32_t> ids) {
+  size_ += ids.size();
+  if (id_bytes_ == 4) {
+    file_.write(ids.data(), ids.size_bytes());
+    return;
+  }
+  std::uint16_t narrow[1024];
+  for (std::size_t begin = 0; begin < ids.size(); begin += std::size(narrow)) {
+    const std::size_t count = std::min(ids.size() - begin, std::size(narrow));
+    for (std::size_t i = 0; i < count; ++i) {
+      if (ids[begin + i] > 0xffff) {
+        fail_run(path_.string(), "ids that fit into 16 bits", fmt::format("id {}", ids[begin + i]));
+      }
+      narrow[i] = static_cast<std::uint16_t>(ids[begin + i]);
+    }
+    file_.write(narrow, count * sizeof *narrow);
+  }
+}
+
+void ShardWriter::finish() {
+  const Layout& layout = id_bytes_ == 2 ? kUint16 : kUint32;
+  if (size_ > 0x7fffffff) fail_run(path_.string(), "a count that fits into int32", fmt::format("{} ids", size_));
+  const std::uint32_t header[3] = {layout.magic, layout.version, static_cast<std::uint32_t>(size_)};
+  file_.write_at(0, header, sizeof header);
+  file_.commit();
+}
+
+namespace {
+std::vector<fs::path> matches_of(const std::string& pattern) {
+  std::error_code ignored;
+  if (fs::exists(pattern, ignored)) return {pattern};  // also a name that itself holds a `[`
+  glob_t found{};
+  std::vector<fs::path> paths;
+  if (::glob(pattern.c_str(), GLOB_NOSORT, nullptr, &found) == 0)
+    paths.assign(found.gl_pathv, found.gl_pathv + found.gl_pathc);
+  ::globfree(&found);
+  std::sort(paths.begin(), paths.end(), [](const fs::path& a, const fs::path& b) { return a.native() < b.native(); });
+  return paths;
+}
+}  // namespace
+
+std::vector<fs::path> expand_shards(std::span<const std::string> patterns, std::string_view where) {
+  std::vector<fs::path> files;
+  std::set<fs::path> seen;
+  if (patterns.empty()) fail_input(where, "shard files", "an empty list");
+  for (const std::string& pattern : patterns) {
+    const std::vector<fs::path> matches = matches_of(pattern);
+    if (matches.empty())
+      fail_input(where, "a shard file or a pattern that matches one",
+                 fmt::format("'{}', which matches no file", pattern));
+    for (const fs::path& path : matches) {
+      if (!seen.insert(path.lexically_normal()).second) {
+        fail_input(where, "every shard once", fmt::format("'{}' twice", path.string()));
+      }
+      files.push_back(path);
+    }
+  }
+  return files;
+}
+
+}  // namespace isoloss

@@ -1,0 +1,35 @@
+// The `check` device: runs every node of the cpu device again on the specification, from the same inputs, and stops at
+// the first output that differs by more than rounding explains.
+#pragma once
+
+#include <vector>
+
+#include "engine/executor.h"
+
+namespace isoloss {
+
+/// Policy. For each output element let r be the value that `ref` computes in double from the same inputs, and e the
+/// largest error over the tensor that `ref` itself makes in float against r. A device may err by at most
+/// `kMultiple` · e + `kFloor` · max|r|: other summation orders err by a small multiple of the plain order's error, and
+/// the floor covers tensors on which the plain order happens to be exact. NaN or infinity on one side only is an error.
+class Checker : public NodeObserver {
+ public:
+  static constexpr double kMultiple = 16, kFloor = 1e-6;
+
+  void before(const Executor& executor, const Node& node, const OpCall& call) override;
+  /// Throws Error (exit 1) `[part: op.port] expected …, got …` with the worst element.
+  void after(const Executor& executor, const Node& node, const OpCall& call) override;
+
+ private:
+  struct Copy {
+    std::vector<double> wide;
+    std::vector<float> narrow;
+    std::vector<std::int32_t> ids;
+  };
+  static Copy copy_of(const Tensor& tensor);
+  static Tensor view(Copy& copy, const Tensor& like, DType real);
+
+  std::vector<Copy> inputs_, outputs_;
+};
+
+}  // namespace isoloss

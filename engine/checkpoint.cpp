@@ -1,0 +1,213 @@
+#include "engine/checkpoint.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "engine/checksum.h"
+#include "kernels/core/error.h"
+#include "kernels/core/file.h"
+
+namespace isoloss {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::string_view kPrefix = "step_", kTemporary = ".tmp";
+constexpr const char* kState = "state.json";
+constexpr const char* kModel = "model.safetensors";
+constexpr const char* kOptimizer = "optimizer.safetensors";
+
+fs::path checkpoints_of(const fs::path& run) { return run / "checkpoints"; }
+
+/// The step in a folder's name `step_00000600`, nothing for other names.
+std::optional<std::int64_t> step_of(const fs::path& folder) {
+  const std::string name = folder.filename().string();
+  if (!name.starts_with(kPrefix)) return std::nullopt;
+  std::int64_t step = -1;
+  const char* const end = name.data() + name.size();
+  const auto [stop, error] = std::from_chars(name.data() + kPrefix.size(), end, step);
+  return error == std::errc() && stop == end && step >= 0 ? std::optional(step) : std::nullopt;
+}
+
+struct Numbered {
+  std::int64_t step;
+  fs::path folder;
+};
+
+/// The checkpoint folders of a run, newest first, whole or not.
+std::vector<Numbered> numbered_folders(const fs::path& checkpoints) {
+  std::vector<Numbered> folders;
+  std::error_code ignored;
+  for (const fs::directory_entry& entry : fs::directory_iterator(checkpoints, ignored)) {
+    if (const auto step = step_of(entry.path())) folders.push_back({*step, entry.path()});
+  }
+  std::sort(folders.begin(), folders.end(), [](const Numbered& a, const Numbered& b) { return a.step > b.step; });
+  return folders;
+}
+
+std::string hexadecimal(std::uint64_t value) { return fmt::format("{:016x}", value); }
+
+nlohmann::ordered_json json_of(const FileDigest& digest) {
+  return {{"bytes", digest.bytes}, {"xxh64", hexadecimal(digest.checksum)}};
+}
+
+template <class T>
+nlohmann::ordered_json json_of(const std::optional<T>& value) {
+  return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json();
+}
+
+std::optional<double> optional_number(const nlohmann::json& json) {
+  return json.is_null() ? std::nullopt : std::optional(json.get<double>());
+}
+
+void verify(const fs::path& path, const nlohmann::json& digest) {
+  const MappedFile file(path);
+  const auto bytes = digest.at("bytes").get<std::uint64_t>();
+  if (file.bytes().size() != bytes) {
+    fail_input(path.string(), fmt::format("{} bytes, as state.json says", bytes),
+               fmt::format("{}", file.bytes().size()));
+  }
+  Xxh64 checksum;
+  checksum.update(file.bytes().data(), file.bytes().size());
+  const auto expected = digest.at("xxh64").get<std::string>();
+  if (hexadecimal(checksum.value()) != expected) {
+    fail_input(path.string(), "the checksum " + expected + ", as state.json says", hexadecimal(checksum.value()));
+  }
+}
+
+bool is_whole(const fs::path& folder) {
+  try {
+    open_checkpoint(folder);
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+/// File system errors of `action` as this project's own.
+template <class Action>
+void guarded(const fs::path& path, Action action) {
+  try {
+    action();
+  } catch (const fs::filesystem_error& error) {
+    fail_run(path.string(), "a writable folder", error.code().message());
+  }
+}
+
+void remove_leftovers(const fs::path& checkpoints) {
+  std::vector<fs::path> leftovers;
+  for (const fs::directory_entry& entry : fs::directory_iterator(checkpoints)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(kPrefix) && name.ends_with(kTemporary)) leftovers.push_back(entry.path());
+  }
+  for (const fs::path& leftover : leftovers) fs::remove_all(leftover);
+}
+
+/// A new folder that is gone again unless it got its final name.
+class TemporaryFolder {
+ public:
+  explicit TemporaryFolder(fs::path path) : path_(std::move(path)) {
+    guarded(path_, [&] { fs::create_directory(path_); });
+  }
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);  // nothing is there after rename_to
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+
+  const fs::path& path() const { return path_; }
+  void rename_to(const fs::path& folder) {
+    guarded(folder, [&] {
+      fs::remove_all(folder);  // the torn one of the same name, if any
+      fs::rename(path_, folder);
+    });
+  }
+
+ private:
+  fs::path path_;
+};
+
+/// A folder of a later step than the one just saved is torn: the resume that led here passed it over.
+void prune(const fs::path& checkpoints, std::int64_t step, std::int64_t keep) {
+  std::int64_t kept = 0;
+  for (const Numbered& found : numbered_folders(checkpoints)) {
+    if (found.step > step || ++kept > std::max<std::int64_t>(keep, 1)) fs::remove_all(found.folder);
+  }
+}
+
+}  // namespace
+
+void save_checkpoint(const fs::path& run, const TrainingState& state, std::vector<NamedTensor> model,
+                     std::vector<NamedTensor> optimizer, std::int64_t keep) {
+  const fs::path checkpoints = checkpoints_of(run);
+  const fs::path folder = checkpoints / fmt::format("{}{:08d}", kPrefix, state.step);
+  guarded(checkpoints, [&] {
+    fs::create_directories(checkpoints);
+    remove_leftovers(checkpoints);
+  });
+  if (!is_whole(folder)) {
+    TemporaryFolder temporary(checkpoints / (folder.filename().string() + std::string(kTemporary)));
+    const FileDigest model_digest = write_safetensors(temporary.path() / kModel, std::move(model));
+    const FileDigest optimizer_digest = write_safetensors(temporary.path() / kOptimizer, std::move(optimizer));
+    nlohmann::ordered_json json = {{"format", 1},
+                                   {"step", state.step},
+                                   {"tokens", state.tokens},
+                                   {"flops", state.flops},
+                                   {"seconds", state.seconds},
+                                   {"joules", json_of(state.joules)},
+                                   {"seed", state.seed},
+                                   {"best_val_loss", json_of(state.best_val_loss)},
+                                   {"best_step", state.best_step}};
+    json["files"] = {{kModel, json_of(model_digest)}, {kOptimizer, json_of(optimizer_digest)}};
+    write_file_atomically(temporary.path() / kState, json.dump(2) + "\n");
+    temporary.rename_to(folder);
+    sync_directory(checkpoints);
+  }
+  guarded(checkpoints, [&] { prune(checkpoints, state.step, keep); });
+}
+
+Checkpoint open_checkpoint(const fs::path& folder) {
+  const fs::path path = folder / kState;
+  const std::string text = read_file(path);
+  try {
+    const auto json = nlohmann::json::parse(text);
+    if (json.at("format") != 1) fail_input(path.string() + " format", "1", json.at("format").dump());
+    TrainingState state;
+    state.step = json.at("step").get<std::int64_t>();
+    state.tokens = json.at("tokens").get<std::int64_t>();
+    state.flops = json.at("flops").get<double>();
+    state.seconds = json.at("seconds").get<double>();
+    state.joules = optional_number(json.at("joules"));
+    state.seed = json.at("seed").get<std::uint64_t>();
+    state.best_val_loss = optional_number(json.at("best_val_loss"));
+    state.best_step = json.at("best_step").get<std::int64_t>();
+    if (step_of(folder) && *step_of(folder) != state.step) {
+      fail_input(path.string() + " step", fmt::format("{}, as the folder's name says", *step_of(folder)),
+                 fmt::format("{}", state.step));
+    }
+    for (const char* name : {kModel, kOptimizer}) verify(folder / name, json.at("files").at(name));
+    return {folder, state};
+  } catch (const nlohmann::json::exception& error) {
+    fail_input(path.string(), "the state of a checkpoint", fmt::format("an error: {}", error.what()));
+  }
+}
+
+std::optional<Checkpoint> latest_checkpoint(const fs::path& run,
+                                            const std::function<void(std::string_view)>& passed_over) {
+  for (const Numbered& found : numbered_folders(checkpoints_of(run))) {
+    try {
+      return open_checkpoint(found.folder);
+    } catch (const Error& error) {
+      passed_over(fmt::format("{}; this checkpoint is passed over", error.what()));
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace isoloss

@@ -1,0 +1,204 @@
+// Reverse-mode differentiation over gradient records.
+//
+// Forward values map to gradient values. The first contribution to a gradient writes it, later ones accumulate into it.
+// An *alias* (residual additions) lets several forward values share one gradient value without a node or a copy; such
+// a shared value may only be accumulated into by its last remaining owner, otherwise it is first split off by an `add`.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <stdexcept>
+#include <utility>
+
+#include "engine/graph.h"
+
+namespace isoloss {
+
+class Differentiator {
+ public:
+  explicit Differentiator(Graph& graph) : graph_(graph), wanted_(wanted_values(graph)) {}
+
+  void run() {
+    if (graph_.nodes_.empty() || !graph_.nodes_.back().op->gradient.replaces_forward) {
+      throw std::logic_error("a graph is differentiated from a loss head, its last node");
+    }
+    std::vector<Node> forward = graph_.nodes_;
+    const Node head = forward.back();
+    forward.pop_back();
+    graph_.nodes_.pop_back();
+    append_loss_head(head);
+    for (auto node = forward.rbegin(); node != forward.rend(); ++node) differentiate(*node);
+  }
+
+ private:
+  static std::vector<bool> wanted_values(const Graph& graph) {
+    std::vector<bool> wanted(graph.values().size(), false);
+    const auto at = [&](ValueId id) { return static_cast<std::size_t>(id); };
+    for (std::size_t id = 0; id < wanted.size(); ++id) wanted[id] = graph.values()[id].kind == ValueKind::parameter;
+    for (const Node& node : graph.nodes()) {
+      const bool depends =
+          std::any_of(node.in.begin(), node.in.end(), [&](ValueId id) { return id != kAbsent && wanted[at(id)]; });
+      for (const ValueId id : node.out) {
+        if (id != kAbsent && depends) wanted[at(id)] = true;
+      }
+    }
+    return wanted;
+  }
+
+  /// The forward value that a port name of `forward` means, input or output.
+  static ValueId value_of_port(const Node& forward, std::string_view port) {
+    if (const int i = forward.op->input(port); i >= 0) return forward.in[static_cast<std::size_t>(i)];
+    if (const int o = forward.op->output(port); o >= 0) return forward.out[static_cast<std::size_t>(o)];
+    throw std::logic_error(fmt::format("{}: gradient record names unknown port '{}'", forward.op->name, port));
+  }
+
+  ValueId gradient_of(ValueId forward) const {
+    const auto found = gradient_.find(forward);
+    return found == gradient_.end() ? kAbsent : found->second;
+  }
+
+  /// What a record's source means: a forward port, or "d" + output port for a gradient.
+  ValueId source(const Node& forward, std::string_view name) const {
+    if (forward.op->input(name) >= 0 || forward.op->output(name) >= 0) return value_of_port(forward, name);
+    if (name.starts_with('d')) return gradient_of(value_of_port(forward, name.substr(1)));
+    throw std::logic_error(fmt::format("{}: gradient record names unknown source '{}'", forward.op->name, name));
+  }
+
+  Node backward_node(const Node& forward) const {
+    const GradientRecord& record = forward.op->gradient;
+    const OpDef& op = find_op(record.op);
+    Node node{&op, forward.name, forward.attributes, {}, {}, {}, true};
+    node.in.assign(op.inputs.size(), kAbsent);
+    for (const auto& [port, name] : record.reads)
+      node.in[static_cast<std::size_t>(op.input(port))] = source(forward, name);
+    node.out.assign(op.outputs.size(), kAbsent);
+    node.mode.assign(op.outputs.size(), Mode::skip);
+    return node;
+  }
+
+  void append_loss_head(const Node& head) {
+    Node node = backward_node(head);
+    node.backward = false;
+    // The value outputs (losses, loss) keep the forward node's values.
+    for (std::size_t o = 0; o < head.out.size(); ++o) {
+      const int port = node.op->output(head.op->outputs[o].name);
+      if (port < 0 || head.out[o] == kAbsent) continue;
+      node.out[static_cast<std::size_t>(port)] = head.out[o];
+      node.mode[static_cast<std::size_t>(port)] = Mode::write;
+    }
+    finish(head, std::move(node));
+  }
+
+  void differentiate(const Node& forward) {
+    const GradientRecord& record = forward.op->gradient;
+    const bool reached = std::any_of(forward.out.begin(), forward.out.end(),
+                                     [&](ValueId id) { return id != kAbsent && gradient_of(id) != kAbsent; });
+    if (!reached) return;
+    if (*record.op != '\0') {
+      Node node = backward_node(forward);
+      for (std::size_t i = 0; i < node.in.size(); ++i) {
+        if (node.in[i] == kAbsent && !node.op->inputs[i].optional) {
+          throw std::logic_error(fmt::format("{}: {} needs '{}', which has no gradient", forward.name, node.op->name,
+                                             node.op->inputs[i].name));
+        }
+      }
+      finish(forward, std::move(node));
+    }
+    for (const auto& [output, input] : record.aliases) {
+      const ValueId from = gradient_of(value_of_port(forward, output));
+      if (from != kAbsent) share(from, value_of_port(forward, input), forward.name);
+    }
+    // The outputs of this node need their gradients no more: they own nothing from here on.
+    for (const ValueId id : forward.out) {
+      if (id != kAbsent) gradient_.erase(id);
+    }
+  }
+
+  /// Connects the outputs of a backward node to the gradients that they contribute to, and appends it.
+  void finish(const Node& forward, Node node) {
+    std::vector<std::pair<ValueId, ValueId>>
+        split_off;  // (forward value, fresh contribution) to be added after the node
+    // Ports no target names (scratch-like outputs) still need a buffer when the shape rule says they exist.
+    const std::vector<TensorType> in = graph_.input_types(node);
+    const std::vector<TensorType> out = node.op->infer({node.attributes, in, {}});
+    for (const auto& [port, target_name] : forward.op->gradient.writes) {
+      const auto o = static_cast<std::size_t>(node.op->output(port));
+      const ValueId target = value_of_port(forward, target_name);
+      if (target == kAbsent || !wanted_[static_cast<std::size_t>(target)] || !out[o].present()) {
+        if (out[o].present() && !node.op->outputs[o].can_skip)
+          node.out[o] = fresh(forward, target, port, out[o]), node.mode[o] = Mode::write;
+        continue;
+      }
+      const ValueId existing = gradient_of(target);
+      if (existing == kAbsent) {
+        node.out[o] = fresh(forward, target, port, out[o]);
+        node.mode[o] = Mode::write;
+        gradient_[target] = node.out[o];
+      } else if (node.op->outputs[o].can_accumulate && !node.reads(existing) && !node.writes(existing) &&
+                 sole_owner(existing, target)) {
+        node.out[o] = existing;
+        node.mode[o] = Mode::accumulate;
+      } else {
+        node.out[o] = fresh(forward, target, port, out[o]);
+        node.mode[o] = Mode::write;
+        split_off.emplace_back(target, node.out[o]);
+      }
+    }
+    for (std::size_t o = 0; o < out.size(); ++o) {
+      const bool named =
+          std::any_of(forward.op->gradient.writes.begin(), forward.op->gradient.writes.end(),
+                      [&](const auto& write) { return node.op->output(write.first) == static_cast<int>(o); });
+      if (named || node.out[o] != kAbsent || !out[o].present()) continue;
+      node.out[o] = fresh(forward, kAbsent, node.op->outputs[o].name, out[o]);
+      node.mode[o] = Mode::write;
+    }
+    graph_.nodes_.push_back(std::move(node));
+    for (const auto& [target, contribution] : split_off) add_contribution(target, contribution, forward.name);
+  }
+
+  bool sole_owner(ValueId gradient, ValueId owner) const {
+    return std::none_of(gradient_.begin(), gradient_.end(),
+                        [&](const auto& entry) { return entry.second == gradient && entry.first != owner; });
+  }
+
+  /// The gradient of `target` receives the whole value `from`, shared where that is possible.
+  void share(ValueId from, ValueId target, const std::string& name) {
+    if (target == kAbsent || !wanted_[static_cast<std::size_t>(target)]) return;
+    const Value& value = graph_.value(target);
+    if (gradient_of(target) == kAbsent && value.kind != ValueKind::parameter) {
+      gradient_[target] = from;
+    } else {
+      add_contribution(target, from, name);
+    }
+  }
+
+  void add_contribution(ValueId target, ValueId contribution, const std::string& name) {
+    const ValueId existing = gradient_of(target);
+    if (existing == kAbsent || graph_.value(target).kind == ValueKind::parameter) {
+      throw std::logic_error(name + ": a parameter's gradient must come from an op that can accumulate");
+    }
+    gradient_[target] = graph_.add("add", name, {}, {existing, contribution}).front();
+    graph_.nodes_.back().backward = true;
+  }
+
+  ValueId fresh(const Node& forward, ValueId target, std::string_view port, const TensorType& type) {
+    const bool parameter = target != kAbsent && graph_.value(target).kind == ValueKind::parameter;
+    if (parameter) {
+      // One gradient value a parameter, however many nodes contribute.
+      return graph_.add_value({"d " + graph_.value(target).name, type, ValueKind::parameter_gradient, target});
+    }
+    return graph_.add_value({fmt::format("{}.{}", forward.name, port), type, ValueKind::gradient,
+                             target == kAbsent ? forward.out.front() : target});
+  }
+
+  Graph& graph_;
+  std::vector<bool> wanted_;
+  std::map<ValueId, ValueId> gradient_;  ///< forward value -> its gradient value
+};
+
+void Graph::differentiate() {
+  Differentiator(*this).run();
+  skip_unread_saved_outputs();
+}
+
+}  // namespace isoloss

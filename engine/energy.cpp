@@ -1,0 +1,41 @@
+#include "engine/energy.h"
+
+#include <fmt/format.h>
+
+#include <fstream>
+
+namespace isoloss {
+
+namespace {
+std::optional<std::uint64_t> read_number(const std::string& path) {
+  std::ifstream file(path);
+  std::uint64_t value = 0;
+  if (file >> value) return value;
+  return std::nullopt;
+}
+}  // namespace
+
+EnergyMeter::EnergyMeter() {
+  for (int package = 0; package < 16; ++package) {
+    const std::string folder = fmt::format("/sys/class/powercap/intel-rapl:{}/", package);
+    const auto now = read_number(folder + "energy_uj");
+    const auto range = read_number(folder + "max_energy_range_uj");
+    if (now && range) counters_.push_back({folder + "energy_uj", *now, *range});
+  }
+}
+
+std::optional<double> EnergyMeter::take() {
+  if (counters_.empty()) return std::nullopt;
+  double joules = 0;
+  for (Counter& counter : counters_) {
+    const auto now = read_number(counter.path);
+    if (!now) return std::nullopt;
+    // The counter wraps at its range; steps are seconds apart and a wrap takes minutes, so at most one happened.
+    const std::uint64_t used = *now >= counter.last ? *now - counter.last : *now + counter.range - counter.last;
+    counter.last = *now;
+    joules += static_cast<double>(used) * 1e-6;
+  }
+  return joules;
+}
+
+}  // namespace isoloss

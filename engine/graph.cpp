@@ -1,0 +1,114 @@
+#include "engine/graph.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <stdexcept>
+#include <utility>
+
+#include "kernels/core/error.h"
+
+namespace isoloss {
+
+bool Node::reads(ValueId value) const { return std::find(in.begin(), in.end(), value) != in.end(); }
+bool Node::writes(ValueId value) const { return std::find(out.begin(), out.end(), value) != out.end(); }
+
+ValueId Graph::add_value(Value value) {
+  values_.push_back(std::move(value));
+  return static_cast<ValueId>(values_.size()) - 1;
+}
+
+ValueId Graph::add_parameter(const std::string& name, const Shape& shape) {
+  for (std::size_t id = 0; id < values_.size(); ++id) {
+    if (values_[id].kind != ValueKind::parameter || values_[id].name != name) continue;
+    if (values_[id].type.shape != shape) throw std::logic_error("parameter " + name + " declared with two shapes");
+    return static_cast<ValueId>(id);
+  }
+  return add_value({name, {real_, shape}, ValueKind::parameter});
+}
+
+std::vector<ValueId> Graph::add(std::string_view op_name, const std::string& name, const Attributes& attributes,
+                                const std::vector<ValueId>& inputs) {
+  const OpDef& op = find_op(op_name);
+  Node node{&op, name, attributes, inputs, {}, {}, false};
+  node.in.resize(op.inputs.size(), kAbsent);
+  for (std::size_t i = 0; i < node.in.size(); ++i) {
+    if (node.in[i] == kAbsent && !op.inputs[i].optional) {
+      throw std::logic_error(fmt::format("{}: {} needs its input '{}'", name, op.name, op.inputs[i].name));
+    }
+  }
+  const std::vector<TensorType> in = input_types(node);
+  const std::vector<TensorType> out = op.infer({node.attributes, in, {}});
+  for (std::size_t o = 0; o < op.outputs.size(); ++o) {
+    const bool present = out[o].present();
+    node.out.push_back(present ? add_value({fmt::format("{}.{}", name, op.outputs[o].name), out[o]}) : kAbsent);
+    node.mode.push_back(present ? Mode::write : Mode::skip);
+  }
+  nodes_.push_back(std::move(node));
+  return nodes_.back().out;
+}
+
+ValueId Graph::find(std::string_view name) const {
+  for (std::size_t id = 0; id < values_.size(); ++id) {
+    if (values_[id].name == name && values_[id].of == kAbsent) return static_cast<ValueId>(id);
+  }
+  throw std::logic_error(fmt::format("the graph has no value '{}'", name));
+}
+
+ValueId Graph::parameter_gradient(ValueId parameter) const {
+  for (std::size_t id = 0; id < values_.size(); ++id) {
+    if (values_[id].kind == ValueKind::parameter_gradient && values_[id].of == parameter) {
+      return static_cast<ValueId>(id);
+    }
+  }
+  return kAbsent;
+}
+
+void Graph::finish_forward() { skip_unread_saved_outputs(); }
+
+void Graph::skip_unread_saved_outputs() {
+  std::vector<bool> read(values_.size(), false);
+  for (const Node& node : nodes_) {
+    for (const ValueId id : node.in) {
+      if (id != kAbsent) read[static_cast<std::size_t>(id)] = true;
+    }
+  }
+  for (Node& node : nodes_) {
+    for (std::size_t o = 0; o < node.out.size(); ++o) {
+      if (!node.op->outputs[o].saved || node.out[o] == kAbsent || read[static_cast<std::size_t>(node.out[o])]) continue;
+      node.out[o] = kAbsent;
+      node.mode[o] = Mode::skip;
+    }
+  }
+}
+
+namespace {
+std::vector<TensorType> types_of(const Graph& graph, const std::vector<ValueId>& ids) {
+  std::vector<TensorType> types;
+  types.reserve(ids.size());
+  for (const ValueId id : ids) types.push_back(id == kAbsent ? TensorType{} : graph.value(id).type);
+  return types;
+}
+}  // namespace
+
+std::vector<TensorType> Graph::input_types(const Node& node) const { return types_of(*this, node.in); }
+std::vector<TensorType> Graph::output_types(const Node& node) const { return types_of(*this, node.out); }
+
+Cost Graph::cost(const Node& node) const {
+  const auto in = input_types(node), out = output_types(node);
+  return node.op->cost({node.attributes, in, out}, node.mode);
+}
+
+Cost Graph::cost() const {
+  Cost sum;
+  for (const Node& node : nodes_) sum += cost(node);
+  return sum;
+}
+
+std::size_t Graph::scratch_bytes(const Node& node, DeviceKind device, int threads) const {
+  if (node.op->scratch == nullptr) return 0;
+  const auto in = input_types(node), out = output_types(node);
+  return node.op->scratch({node.attributes, in, out}, device, threads);
+}
+
+}  // namespace isoloss

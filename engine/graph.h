@@ -1,0 +1,97 @@
+// The computation of one micro-batch as data: values and nodes in execution order. Built once per (spec, micro-batch,
+// context); backward nodes are ordinary nodes appended by differentiate().
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernels/core/op.h"
+
+namespace isoloss {
+
+using ValueId = int;
+inline constexpr ValueId kAbsent = -1;
+
+enum class ValueKind : std::uint8_t {
+  input,               ///< filled by the caller before a run (token ids, targets)
+  state,               ///< kept from run to run and modified by ops (key-value caches)
+  parameter,           ///< lives in the ParameterStore
+  parameter_gradient,  ///< lives in the ParameterStore; accumulates over micro-batches
+  activation,          ///< planned into the arena
+  gradient,            ///< gradient of an activation; planned into the arena
+};
+
+struct Value {
+  std::string name;
+  TensorType type;
+  ValueKind kind = ValueKind::activation;
+  ValueId of = kAbsent;  ///< for gradients: the value they belong to
+};
+
+struct Node {
+  const OpDef* op = nullptr;
+  std::string name;  ///< the model part, e.g. "h.0.attn.c_attn"
+  Attributes attributes;
+  std::vector<ValueId> in, out;  ///< one per port; kAbsent for absent optional inputs and skipped or absent outputs
+  std::vector<Mode> mode;        ///< one per output port
+  bool backward = false;
+
+  bool reads(ValueId value) const;
+  bool writes(ValueId value) const;
+};
+
+class Graph {
+ public:
+  /// `real` is the dtype of parameters and activations that the builder asks for: f32, or f64 for the specification.
+  explicit Graph(DType real = DType::f32) : real_(real) {}
+
+  DType real() const { return real_; }
+
+  ValueId add_input(std::string name, TensorType type) { return add_value({std::move(name), type, ValueKind::input}); }
+  ValueId add_state(std::string name, TensorType type) { return add_value({std::move(name), type, ValueKind::state}); }
+  /// Declares a parameter; the same name again returns the same value (tied weights).
+  ValueId add_parameter(const std::string& name, const Shape& shape);
+
+  /// Appends a node and returns its output values, one per port (kAbsent where the shape rule gives none).
+  /// Throws Error `[name: op] …` when the inputs do not fit.
+  std::vector<ValueId> add(std::string_view op, const std::string& name, const Attributes& attributes,
+                           const std::vector<ValueId>& inputs);
+  /// The same for ops of which only the first output matters to the builder.
+  ValueId apply(std::string_view op, const std::string& name, const Attributes& attributes,
+                const std::vector<ValueId>& inputs) {
+    return add(op, name, attributes, inputs).front();
+  }
+
+  /// Appends the backward pass of everything before the last node, which must be a loss head. Afterwards every
+  /// parameter that the loss depends on has a gradient value. Call at most once, as the last change.
+  void differentiate();
+  /// Ends a graph without backward pass: outputs that only a backward pass would read are skipped.
+  void finish_forward();
+
+  const std::vector<Value>& values() const { return values_; }
+  const std::vector<Node>& nodes() const { return nodes_; }
+  const Value& value(ValueId id) const { return values_[static_cast<std::size_t>(id)]; }
+  /// By name among inputs, states and parameters, or output "node.port"; throws std::logic_error when there is none.
+  ValueId find(std::string_view name) const;
+  /// The gradient value of a parameter, kAbsent when the loss does not depend on it.
+  ValueId parameter_gradient(ValueId parameter) const;
+
+  std::vector<TensorType> input_types(const Node& node) const;
+  std::vector<TensorType> output_types(const Node& node) const;
+  Cost cost(const Node& node) const;
+  Cost cost() const;
+  std::size_t scratch_bytes(const Node& node, DeviceKind device, int threads) const;
+
+ private:
+  friend class Differentiator;
+  ValueId add_value(Value value);
+  void skip_unread_saved_outputs();
+
+  DType real_;
+  std::vector<Value> values_;
+  std::vector<Node> nodes_;
+};
+
+}  // namespace isoloss

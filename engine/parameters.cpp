@@ -1,0 +1,124 @@
+#include "engine/parameters.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+
+#include "kernels/core/parallel.h"
+#include "kernels/core/philox.h"
+
+namespace isoloss {
+
+namespace {
+constexpr std::int64_t kAlignElements = 16;  // every parameter starts on a 64-byte line
+
+std::int64_t aligned(std::int64_t elements) {
+  return (elements + kAlignElements - 1) / kAlignElements * kAlignElements;
+}
+
+/// Elements 2·pair and 2·pair + 1 of a parameter, by Box and Muller from one Philox block.
+template <class T>
+void fill_normal(T* out, std::int64_t count, std::uint64_t key, double std) {
+  parallel_for((count + 1) / 2, 4096, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t pair = begin; pair < end; ++pair) {
+      const PhiloxBlock draw = philox(key, 0, static_cast<std::uint64_t>(pair));
+      const double u = (static_cast<double>(draw[0]) + 1.0) * 0x1.0p-32;  // (0, 1]: the logarithm is finite
+      const double angle = 6.283185307179586 * static_cast<double>(draw[1]) * 0x1.0p-32;
+      const double radius = std * std::sqrt(-2.0 * std::log(u));
+      out[2 * pair] = static_cast<T>(radius * std::cos(angle));
+      if (2 * pair + 1 < count) out[2 * pair + 1] = static_cast<T>(radius * std::sin(angle));
+    }
+  });
+}
+
+template <class T>
+void fill(T* out, const ParameterInfo& info, std::uint64_t seed) {
+  const std::int64_t used = info.used();
+  switch (info.init.kind) {
+    case Initialisation::Kind::zeros:
+      std::fill_n(out, used, T{0});
+      break;
+    case Initialisation::Kind::ones:
+      std::fill_n(out, used, T{1});
+      break;
+    case Initialisation::Kind::normal:
+      fill_normal(out, used, mix(seed, hash_name(info.name)), info.init.std);
+      break;
+  }
+  std::fill_n(out + used, info.count() - used, T{0});
+}
+}  // namespace
+
+void ParameterStore::declare(const std::string& name, const Shape& shape, Initialisation init, std::int64_t rows) {
+  if (has(name)) throw std::logic_error("parameter " + name + " declared twice");
+  parameters_.push_back({name, shape, init, rows < 0 ? shape[0] : rows, 0, shape.rank() >= 2});
+}
+
+void ParameterStore::lay_out() {
+  for (const bool decays : {true, false}) {
+    for (ParameterInfo& parameter : parameters_) {
+      if (parameter.decays != decays) continue;
+      parameter.offset = elements_;
+      elements_ += aligned(parameter.count());
+    }
+    if (decays) decaying_ = elements_;
+  }
+}
+
+void ParameterStore::allocate(bool with_gradients) {
+  const std::size_t bytes = static_cast<std::size_t>(elements_) * bytes_of(dtype_);
+  values_ = Buffer(bytes, "parameters");
+  if (with_gradients) gradients_ = Buffer(bytes, "gradients");
+}
+
+void ParameterStore::allocate_moments(int ranges) {
+  moments_.clear();
+  for (int i = 0; i < ranges; ++i) {
+    moments_.emplace_back(static_cast<std::size_t>(elements_) * bytes_of(dtype_), "optimizer moments");
+  }
+}
+
+void ParameterStore::initialise(std::uint64_t seed) {
+  for (const ParameterInfo& parameter : parameters_) {
+    const Tensor tensor = view(values_, parameter);
+    if (dtype_ == DType::f64) {
+      fill(tensor.as<double>(), parameter, seed);
+    } else {
+      fill(tensor.as<float>(), parameter, seed);
+    }
+  }
+}
+
+bool ParameterStore::has(std::string_view name) const {
+  return std::any_of(parameters_.begin(), parameters_.end(), [&](const auto& info) { return info.name == name; });
+}
+
+const ParameterInfo& ParameterStore::info(std::string_view name) const {
+  for (const ParameterInfo& parameter : parameters_) {
+    if (parameter.name == name) return parameter;
+  }
+  throw std::logic_error(fmt::format("the model has no parameter '{}'", name));
+}
+
+Tensor ParameterStore::view(const Buffer& buffer, const ParameterInfo& info) const {
+  if (buffer.data() == nullptr) return {nullptr, {dtype_, info.shape}};
+  return {buffer.at(static_cast<std::size_t>(info.offset) * bytes_of(dtype_)), {dtype_, info.shape}};
+}
+
+Tensor ParameterStore::range(const Buffer& buffer) const { return {buffer.data(), {dtype_, {elements_}}}; }
+
+std::int64_t ParameterStore::trained() const {
+  std::int64_t sum = 0;
+  for (const ParameterInfo& parameter : parameters_) sum += parameter.used();
+  return sum;
+}
+
+std::size_t ParameterStore::bytes() const {
+  std::size_t sum = values_.bytes() + gradients_.bytes();
+  for (const Buffer& moment : moments_) sum += moment.bytes();
+  return sum;
+}
+
+}  // namespace isoloss

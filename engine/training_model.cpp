@@ -1,0 +1,161 @@
+#include "engine/training_model.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "kernels/core/error.h"
+#include "kernels/core/parallel.h"
+
+namespace isoloss {
+
+TrainingPlan::TrainingPlan(const ModelGraphs& graphs, const RunConfig& config, DeviceKind device)
+    : rows(config.run.micro_batch),
+      micro_batches(static_cast<int>(config.run.batch_tokens / (config.run.micro_batch * graphs.context))),
+      training(graphs.training(store, rows, micro_batches)),
+      evaluation(graphs.evaluation(store, rows)),
+      training_memory(plan_memory(training, device, threads())),
+      evaluation_memory(plan_memory(evaluation, device, threads())),
+      moment_ranges(Optimizer::moment_ranges(config.optimizer)) {
+  store.lay_out();
+}
+
+Cost TrainingPlan::step_cost() const {
+  Cost sum;
+  const Cost once = training.cost();
+  for (int micro = 0; micro < micro_batches; ++micro) sum += once;
+  return sum;
+}
+
+std::size_t TrainingPlan::parameter_bytes() const {
+  return static_cast<std::size_t>(store.elements()) * bytes_of(store.dtype()) *
+         static_cast<std::size_t>(2 + moment_ranges);
+}
+
+std::size_t TrainingPlan::activation_bytes() const {
+  return std::max(training_memory.arena_bytes, evaluation_memory.arena_bytes) +
+         std::max(training_memory.scratch_bytes, evaluation_memory.scratch_bytes);
+}
+
+TrainingModel::TrainingModel(TrainingPlan plan, const RunConfig& config, DeviceKind device)
+    : rows_(plan.rows),
+      micro_batches_(plan.micro_batches),
+      step_cost_(plan.step_cost()),
+      store_(std::move(plan.store)) {
+  store_.allocate(/*with_gradients=*/true);
+  training_ = std::make_unique<Executor>(std::move(plan.training), store_, device, arena_);
+  evaluation_ = std::make_unique<Executor>(std::move(plan.evaluation), store_, device, arena_);
+  optimizer_ = std::make_unique<Optimizer>(config.optimizer, store_, device);
+}
+
+Evaluation evaluate(Executor& executor, const EvalWindows& windows, const std::function<bool()>& stop) {
+  const Tensor ids = executor.tensor("ids"), targets = executor.tensor("targets");
+  const std::int64_t rows = ids.shape()[0], context = ids.shape()[1];
+  const Tensor losses = executor.tensor("lm_head.losses");
+  const auto count = static_cast<std::int64_t>(windows.windows());
+  const std::int64_t block_windows = (count + 63) / 64;
+  Evaluation result;
+  result.tokens = windows.tokens();
+  double block_sum = 0, sum = 0;
+  for (std::int64_t first = 0; first < count; first += rows) {
+    if (stop && stop()) break;
+    const std::int64_t take = std::min(rows, count - first);
+    windows.batch(static_cast<std::uint64_t>(first), take, ids.as<std::int32_t>(), targets.as<std::int32_t>());
+    // The graph has a fixed number of rows: the last, partial batch is filled up and its surplus not counted.
+    std::fill(ids.as<std::int32_t>() + take * context, ids.as<std::int32_t>() + rows * context, 0);
+    std::fill(targets.as<std::int32_t>() + take * context, targets.as<std::int32_t>() + rows * context, 0);
+    executor.run({});
+    for (std::int64_t row = 0; row < take; ++row) {
+      double window_sum = 0;
+      for (std::int64_t t = 0; t < context; ++t) {
+        const std::int64_t at = row * context + t;
+        window_sum +=
+            losses.type.dtype == DType::f64 ? losses.as<double>()[at] : static_cast<double>(losses.as<float>()[at]);
+      }
+      sum += window_sum, block_sum += window_sum;
+      const std::int64_t window = first + row;
+      if ((window + 1) % block_windows == 0 || window + 1 == count) {
+        const std::int64_t in_block = window % block_windows + 1;
+        result.blocks.push_back(block_sum / static_cast<double>(in_block * context));
+        block_sum = 0;
+      }
+    }
+  }
+  result.loss = sum / static_cast<double>(result.tokens);
+  return result;
+}
+
+namespace {
+std::vector<std::int64_t> stored_shape(const ParameterInfo& info) {
+  std::vector<std::int64_t> shape{info.rows};
+  for (int i = 1; i < info.shape.rank(); ++i) shape.push_back(info.shape[i]);
+  return shape;
+}
+
+std::string moment_name(int range, const std::string& parameter) {
+  return fmt::format("moment{}.{}", range, parameter);
+}
+
+void load(const SafetensorsFile& file, const std::string& name, const ParameterInfo& info, const Tensor& tensor) {
+  const StoredTensor& stored = file.at(name, stored_shape(info));
+  const auto used = static_cast<std::size_t>(info.used()), all = static_cast<std::size_t>(info.count());
+  if (tensor.type.dtype == DType::f64) {
+    read_values(stored, {tensor.as<double>(), used}, file.path().string());
+    std::fill(tensor.as<double>() + used, tensor.as<double>() + all, 0.0);
+  } else {
+    read_values(stored, {tensor.as<float>(), used}, file.path().string());
+    std::fill(tensor.as<float>() + used, tensor.as<float>() + all, 0.0f);
+  }
+}
+}  // namespace
+
+std::vector<NamedTensor> model_tensors(const ParameterStore& store) {
+  std::vector<NamedTensor> tensors;
+  for (const ParameterInfo& info : store.all()) {
+    tensors.push_back({info.name, store.dtype(), stored_shape(info), store.value(info.name).data});
+  }
+  return tensors;
+}
+
+std::vector<NamedTensor> optimizer_tensors(const ParameterStore& store) {
+  std::vector<NamedTensor> tensors;
+  for (int range = 0; range < store.moment_ranges(); ++range) {
+    for (const ParameterInfo& info : store.all()) {
+      tensors.push_back(
+          {moment_name(range, info.name), store.dtype(), stored_shape(info), store.moment(range, info.name).data});
+    }
+  }
+  return tensors;
+}
+
+void load_model(ParameterStore& store, const std::filesystem::path& weights) {
+  const SafetensorsFile file(weights);
+  // Some published GPT-2 files leave the prefix out.
+  constexpr std::string_view prefix = "transformer.";
+  const bool prefixed = std::any_of(file.tensors().begin(), file.tensors().end(),
+                                    [&](const StoredTensor& tensor) { return tensor.name.starts_with(prefix); });
+  const auto stored_name = [&](const std::string& name) {
+    return prefixed || !name.starts_with(prefix) ? name : name.substr(prefix.size());
+  };
+  for (const ParameterInfo& info : store.all()) load(file, stored_name(info.name), info, store.value(info.name));
+  for (const StoredTensor& tensor : file.tensors()) {
+    // Files made by other programs carry the causal masks as tensors, and the tied classifier a second time.
+    const bool mask = tensor.name.ends_with(".attn.bias") || tensor.name.ends_with(".attn.masked_bias");
+    const bool tied = tensor.name == "lm_head.weight";
+    const std::string name = prefixed || tied ? tensor.name : std::string(prefix) + tensor.name;
+    if (!store.has(name) && !mask && !tied) {
+      fail_input(weights.string(), "only tensors that the configured model has", tensor.name);
+    }
+  }
+}
+
+void load_optimizer(ParameterStore& store, const std::filesystem::path& moments) {
+  const SafetensorsFile file(moments);
+  for (int range = 0; range < store.moment_ranges(); ++range) {
+    for (const ParameterInfo& info : store.all()) {
+      load(file, moment_name(range, info.name), info, store.moment(range, info.name));
+    }
+  }
+}
+
+}  // namespace isoloss

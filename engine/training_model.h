@@ -1,0 +1,83 @@
+// What is trained: the graphs of a model, planned, then allocated; its evaluation; its way to files and back.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "data/loader.h"
+#include "engine/executor.h"
+#include "engine/optimizer.h"
+#include "engine/run_config.h"
+#include "engine/safetensors.h"
+
+namespace isoloss {
+
+/// Builds the graphs of the model that is trained; the engine knows no architecture. Both declare the same parameters.
+struct ModelGraphs {
+  std::function<Graph(ParameterStore&, std::int64_t rows, int micro_batches)> training;
+  std::function<Graph(ParameterStore&, std::int64_t rows)> evaluation;
+  std::int64_t context = 0;
+};
+
+/// Everything about a training run's memory and arithmetic that is known before anything is allocated.
+struct TrainingPlan {
+  TrainingPlan(const ModelGraphs& graphs, const RunConfig& config, DeviceKind device);
+
+  std::int64_t rows;     ///< sequences per micro-batch
+  int micro_batches;     ///< per optimizer step
+  ParameterStore store;  ///< laid out, not allocated
+  Graph training, evaluation;
+  MemoryPlan training_memory, evaluation_memory;
+  int moment_ranges;
+
+  /// Exact FLOPs of one optimizer step: forward and backward of all micro-batches. The optimizer's own work is left
+  /// out, since it depends on the batch size and not on the tokens.
+  Cost step_cost() const;
+  std::size_t parameter_bytes() const;   ///< values, gradients and moments
+  std::size_t activation_bytes() const;  ///< arena and scratch, shared by training and evaluation
+  std::size_t total_bytes() const { return parameter_bytes() + activation_bytes(); }
+};
+
+/// The model in memory: parameters, and executors for training and evaluation that share one arena.
+class TrainingModel {
+ public:
+  TrainingModel(TrainingPlan plan, const RunConfig& config, DeviceKind device);
+
+  ParameterStore& store() { return store_; }
+  const ParameterStore& store() const { return store_; }
+  Executor& training() { return *training_; }
+  Executor& evaluation() { return *evaluation_; }
+  Optimizer& optimizer() { return *optimizer_; }
+  int micro_batches() const { return micro_batches_; }
+  std::int64_t rows() const { return rows_; }
+  const Cost& step_cost() const { return step_cost_; }
+
+ private:
+  std::int64_t rows_;
+  int micro_batches_;
+  Cost step_cost_;
+  ParameterStore store_;
+  std::shared_ptr<Arena> arena_ = std::make_shared<Arena>();
+  std::unique_ptr<Executor> training_, evaluation_;
+  std::unique_ptr<Optimizer> optimizer_;
+};
+
+/// Mean loss over validation windows: `loss` is the mean over all targets, summed in double in their order; `blocks`
+/// the means of up to 64 contiguous, equally long blocks (the last may be shorter).
+struct Evaluation {
+  double loss = 0;
+  std::vector<double> blocks;
+  std::uint64_t tokens = 0;
+};
+Evaluation evaluate(Executor& executor, const EvalWindows& windows, const std::function<bool()>& stop = {});
+
+/// Tensors of a model or its moments as files hold them: padding rows cut off.
+std::vector<NamedTensor> model_tensors(const ParameterStore& store);
+std::vector<NamedTensor> optimizer_tensors(const ParameterStore& store);
+/// Fills the parameters from a file: every one must be there with its shape and nothing else may be.
+void load_model(ParameterStore& store, const std::filesystem::path& weights);
+void load_optimizer(ParameterStore& store, const std::filesystem::path& moments);
+
+}  // namespace isoloss

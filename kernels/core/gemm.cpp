@@ -1,0 +1,285 @@
+#include "kernels/core/gemm.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <new>
+
+#include "kernels/core/gemm_tile.h"
+#include "kernels/core/parallel.h"
+
+namespace isoloss {
+
+namespace {
+
+using detail::kTileColumns;
+using detail::kTileRows;
+using detail::Strip;
+
+// k of a strip: C is read and written once per depth block. Both strips of a register tile then stream from the
+// second-level cache, which the multiply-adds hide (kernels/core/README.md has the measurements).
+constexpr std::int64_t kMaxDepth = 384;
+// The operand that all tasks read is taken in panels along k that should stay in the third-level cache. If it has to be
+// packed, that is done once for all, and two panels are in flight.
+constexpr std::int64_t kPanelBytes = std::int64_t{4} << 20;
+// The part of the other operand that a task works on stays in the second-level cache.
+constexpr std::int64_t kChunkBytes = std::int64_t{400} << 10;
+constexpr std::int64_t kTasksPerThread = 8;
+constexpr std::int64_t kMinSharedStrips = 8;  // below this, packing the chunk of a task costs more than balance brings
+// Products below this are computed by the caller: waking the pool takes a few microseconds.
+constexpr double kMinParallelFlops = 1e6;
+
+constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+constexpr std::int64_t round_up(std::int64_t a, std::int64_t b) { return ceil_div(a, b) * b; }
+
+/// Strips of one operand, cut into equal parts.
+struct Parts {
+  std::int64_t strips, each, count;
+
+  Parts(std::int64_t strips_, std::int64_t wanted_each) : strips(strips_) {
+    each = ceil_div(strips, ceil_div(strips, wanted_each));
+    count = ceil_div(strips, each);
+  }
+};
+
+/// Lines of A (its rows) or of B (its columns).
+struct Lines {
+  const float* data;
+  std::int64_t count, step_line, step_k;
+
+  /// Whether the lines lie side by side, as the inner loop wants them.
+  bool direct() const { return step_line == 1; }
+};
+Lines lines_of_a(const GemmProblem& p) { return {p.a, p.m, p.transpose_a ? 1 : p.lda, p.transpose_a ? p.lda : 1}; }
+Lines lines_of_b(const GemmProblem& p) { return {p.b, p.n, p.transpose_b ? p.ldb : 1, p.transpose_b ? 1 : p.ldb}; }
+
+/// How a product is cut. Only `depth` influences the result, and it depends on k alone.
+struct Cut {
+  std::int64_t depth;        ///< k of a strip
+  std::int64_t panel_depth;  ///< k of a panel, a multiple of `depth`
+  std::int64_t panels;
+  bool shares_a;                   ///< the shared operand is A, each task has its part of B; else the other way round
+  bool shared_direct, own_direct;  ///< read in place, not packed
+  std::int64_t packs;              ///< packing tasks a panel
+  Parts shared{1, 1}, own{1, 1};   ///< a multiplication for every pair of parts
+
+  Cut(const GemmProblem& p, int threads) {
+    const bool a_direct = p.transpose_a, b_direct = !p.transpose_b;
+    // A task packs its own part in its own cache, so the one operand that has to be packed is not the shared one. If
+    // both or none have to, the smaller is shared.
+    shares_a = a_direct != b_direct ? a_direct : p.m <= p.n;
+    shared_direct = shares_a ? a_direct : b_direct;
+    own_direct = shares_a ? b_direct : a_direct;
+
+    const std::int64_t depths = std::max<std::int64_t>(1, ceil_div(p.k, kMaxDepth));
+    depth = round_up(ceil_div(p.k, depths), 8);
+    const std::int64_t shared_strips = shares_a ? ceil_div(p.m, kTileRows) : ceil_div(p.n, kTileColumns);
+    const std::int64_t own_strips = shares_a ? ceil_div(p.n, kTileColumns) : ceil_div(p.m, kTileRows);
+    const std::int64_t depths_that_fit =
+        std::max<std::int64_t>(1, kPanelBytes / 4 / (shared_strips * shared_width() * depth));
+    panels = ceil_div(depths, depths_that_fit);
+    panel_depth = depth * ceil_div(depths, panels);
+    panels = ceil_div(p.k, panel_depth);
+    packs = shared_direct ? 0 : std::min<std::int64_t>(shared_strips, 4 * threads);
+
+    const std::int64_t tasks = kTasksPerThread * threads;
+    own = Parts(own_strips, std::clamp<std::int64_t>(own_strips / tasks, 1, kChunkBytes / 4 / (own_width() * depth)));
+    const std::int64_t shared_parts = std::clamp<std::int64_t>(
+        ceil_div(tasks, own.count), 1, std::max<std::int64_t>(1, shared_strips / kMinSharedStrips));
+    shared = Parts(shared_strips, ceil_div(shared_strips, shared_parts));
+  }
+
+  std::int64_t shared_width() const { return shares_a ? kTileRows : kTileColumns; }
+  std::int64_t own_width() const { return shares_a ? kTileColumns : kTileRows; }
+  std::int64_t multiplications() const { return shared.count * own.count; }
+  std::int64_t buffers() const { return shared_direct ? 0 : std::min<std::int64_t>(2, panels); }
+  std::int64_t panel_floats() const { return round_up(shared.strips * shared_width() * panel_depth, 16); }
+  std::int64_t chunk_floats() const { return own_direct ? 0 : round_up(own.each * own_width() * depth, 16); }
+};
+
+using Counter = std::atomic<std::int32_t>;  // these only grow
+
+/// How far a panel is.
+struct PanelState {
+  Counter packed{0}, multiplied{0};
+};
+
+void wait_until(const Counter& counter, std::int64_t value) {
+  constexpr int kSpins = 4000;  // about the length of a task; then the processor is somebody else's
+  for (int spin = 0; counter.load(std::memory_order_acquire) < value; ++spin) {
+    if (spin >= kSpins) ::sched_yield();
+  }
+}
+
+template <bool shares_a>
+class Product {
+ public:
+  static constexpr int kSharedWidth = shares_a ? kTileRows : kTileColumns;
+  static constexpr int kOwnWidth = shares_a ? kTileColumns : kTileRows;
+
+  Product(const GemmProblem& problem, const Cut& cut, void* scratch)
+      : p_(problem),
+        cut_(cut),
+        shared_(shares_a ? lines_of_a(problem) : lines_of_b(problem)),
+        own_(shares_a ? lines_of_b(problem) : lines_of_a(problem)) {
+    panels_ = static_cast<float*>(scratch);
+    chunks_ = panels_ + cut_.buffers() * cut_.panel_floats();
+    states_ = reinterpret_cast<PanelState*>(chunks_ + threads() * cut_.chunk_floats());
+    for (std::int64_t panel = 0; panel < cut_.panels; ++panel) new (states_ + panel) PanelState;
+    finished_ = reinterpret_cast<Counter*>(states_ + cut_.panels);
+    for (std::int64_t i = 0; i < cut_.multiplications(); ++i) new (finished_ + i) Counter(0);
+  }
+
+  // The tasks in the order in which the pool hands them out: the packing of panel 0; then for every panel the first
+  // half of its multiplications, the packing of the next panel, the other half. A task waits only for tasks before it,
+  // and the pool starts tasks in order, so somebody is always at work on what is waited for.
+  std::int64_t tasks() const { return cut_.panels * (cut_.packs + cut_.multiplications()); }
+
+  void run(std::int64_t task, int thread) {
+    if (task < cut_.packs) return pack(0, task);
+    task -= cut_.packs;
+    const std::int64_t round = cut_.multiplications() + cut_.packs, half = cut_.multiplications() / 2;
+    const std::int64_t panel = task / round, index = task % round;
+    if (panel + 1 == cut_.panels || index < half) return multiply(panel, index, thread);
+    if (index < half + cut_.packs) return pack(panel + 1, index - half);
+    multiply(panel, index - cut_.packs, thread);
+  }
+
+ private:
+  float* panel_data(std::int64_t panel) const { return panels_ + panel % cut_.buffers() * cut_.panel_floats(); }
+
+  /// f(k within the matrix, depth, k within the panel) for the depth blocks of a panel.
+  template <class F>
+  void for_each_depth(std::int64_t panel, F&& f) const {
+    const std::int64_t begin = panel * cut_.panel_depth, end = std::min(begin + cut_.panel_depth, p_.k);
+    for (std::int64_t k = begin; k < end; k += cut_.depth) f(k, std::min(cut_.depth, end - k), k - begin);
+  }
+
+  /// Packs some strips of a panel. Depth blocks follow each other in the panel, strips in a depth block.
+  void pack(std::int64_t panel, std::int64_t piece) {
+    if (panel >= 2) wait_until(states_[panel - 2].multiplied, cut_.multiplications());  // it has the same buffer
+    const std::int64_t begin = cut_.shared.strips * piece / cut_.packs * kSharedWidth;
+    const std::int64_t end = std::min(cut_.shared.strips * (piece + 1) / cut_.packs * kSharedWidth, shared_.count);
+    for_each_depth(panel, [&](std::int64_t k, std::int64_t depth, std::int64_t k_in_panel) {
+      float* const block = panel_data(panel) + k_in_panel * cut_.shared.strips * kSharedWidth;
+      detail::pack_lines<kSharedWidth>(shared_.data + begin * shared_.step_line + k, shared_.step_line, end - begin,
+                                       depth, block + begin * depth);
+    });
+    states_[panel].packed.fetch_add(1, std::memory_order_acq_rel);
+  }
+
+  void multiply(std::int64_t panel, std::int64_t index, int thread) {
+    const std::int64_t own_begin = index / cut_.shared.count * cut_.own.each * kOwnWidth;
+    const std::int64_t own_end = std::min(own_begin + cut_.own.each * kOwnWidth, own_.count);
+    const std::int64_t shared_begin = index % cut_.shared.count * cut_.shared.each * kSharedWidth;
+    const std::int64_t shared_end = std::min(shared_begin + cut_.shared.each * kSharedWidth, shared_.count);
+    float* const chunk = chunks_ + thread * cut_.chunk_floats();
+    wait_until(finished_[index], panel);  // the panel before adds to the same part of C
+    wait_until(states_[panel].packed, cut_.packs);
+    for_each_depth(panel, [&](std::int64_t k, std::int64_t depth, std::int64_t k_in_panel) {
+      if (!cut_.own_direct) {
+        detail::pack_lines<kOwnWidth>(own_.data + own_begin * own_.step_line + k, own_.step_line, own_end - own_begin,
+                                      depth, chunk);
+      }
+      for (std::int64_t line = shared_begin; line < shared_end; line += kSharedWidth) {
+        const Strip shared_strip =
+            cut_.shared_direct
+                ? direct_strip(shared_, line, k, kSharedWidth)
+                : Strip{panel_data(panel) + k_in_panel * cut_.shared.strips * kSharedWidth + line * depth, kSharedWidth,
+                        kSharedWidth * depth};
+        for (std::int64_t own_line = own_begin; own_line < own_end; own_line += kOwnWidth) {
+          const Strip own_strip = cut_.own_direct
+                                      ? direct_strip(own_, own_line, k, kOwnWidth)
+                                      : Strip{chunk + (own_line - own_begin) * depth, kOwnWidth, kOwnWidth * depth};
+          if constexpr (shares_a) {
+            multiply_tile(line, own_line, k, depth, shared_strip, own_strip);
+          } else {
+            multiply_tile(own_line, line, k, depth, own_strip, shared_strip);
+          }
+        }
+      }
+    });
+    finished_[index].fetch_add(1, std::memory_order_acq_rel);
+    states_[panel].multiplied.fetch_add(1, std::memory_order_acq_rel);
+  }
+
+  static Strip direct_strip(const Lines& lines, std::int64_t line, std::int64_t k, int width) {
+    return {lines.data + line + k * lines.step_k, lines.step_k, width};
+  }
+
+  void multiply_tile(std::int64_t row, std::int64_t column, std::int64_t k, std::int64_t depth, Strip a,
+                     Strip b) const {
+    const std::int64_t rows = std::min<std::int64_t>(kTileRows, p_.m - row);
+    const std::int64_t columns = std::min<std::int64_t>(kTileColumns, p_.n - column);
+    float* const c = p_.c + row * p_.ldc + column;
+    detail::multiply_strips_for(rows, columns)(depth, a, b, c, p_.ldc, columns, p_.accumulate || k > 0);
+    if (k + depth == p_.k && p_.finish.apply != nullptr) {
+      p_.finish.apply(p_.finish.context, {c, row, column, rows, columns});
+    }
+  }
+
+  const GemmProblem& p_;
+  const Cut& cut_;
+  const Lines shared_, own_;
+  float *panels_, *chunks_;
+  PanelState* states_;
+  Counter* finished_;  // by multiplication: panels it has done
+};
+
+template <bool shares_a>
+void run(const GemmProblem& problem, const Cut& cut, void* scratch) {
+  Product<shares_a> product(problem, cut, scratch);
+  const auto flops =
+      2 * static_cast<double>(problem.m) * static_cast<double>(problem.n) * static_cast<double>(problem.k);
+  if (flops < kMinParallelFlops) {
+    for (std::int64_t task = 0; task < product.tasks(); ++task) product.run(task, 0);
+  } else {
+    parallel_tasks(product.tasks(), [&](std::int64_t task, int thread) { product.run(task, thread); });
+  }
+}
+
+/// k = 0: an empty sum.
+void clear(const GemmProblem& p) {
+  for (std::int64_t row = 0; row < p.m; ++row) {
+    float* const c = p.c + row * p.ldc;
+    if (!p.accumulate) std::fill(c, c + p.n, 0.0f);
+    if (p.finish.apply != nullptr) p.finish.apply(p.finish.context, {c, row, 0, 1, p.n});
+  }
+}
+
+template <int vectors, bool whole>
+constexpr auto kernels_by_rows() {
+  return []<int... rows>(std::integer_sequence<int, rows...>) {
+    return std::array<detail::MultiplyStrips, kTileRows>{&detail::multiply_strips<rows + 1, vectors, whole>...};
+  }
+  (std::make_integer_sequence<int, kTileRows>{});
+}
+
+}  // namespace
+
+detail::MultiplyStrips detail::multiply_strips_for(std::int64_t rows, std::int64_t columns) {
+  static constexpr auto narrow = kernels_by_rows<1, false>();
+  static constexpr auto wide = kernels_by_rows<kTileVectors, false>();
+  static constexpr auto whole = kernels_by_rows<kTileVectors, true>();
+  const auto row = static_cast<std::size_t>(rows - 1);
+  return columns == kTileColumns ? whole[row] : columns > kVecWidth ? wide[row] : narrow[row];
+}
+
+std::size_t gemm_scratch(const GemmProblem& problem, int threads) {
+  if (problem.m <= 0 || problem.n <= 0 || problem.k <= 0) return 0;
+  const Cut cut(problem, threads);
+  const std::int64_t floats = cut.buffers() * cut.panel_floats() + threads * cut.chunk_floats();
+  return static_cast<std::size_t>(floats) * sizeof(float) + static_cast<std::size_t>(cut.panels) * sizeof(PanelState) +
+         static_cast<std::size_t>(cut.multiplications()) * sizeof(Counter);
+}
+
+void gemm(const GemmProblem& problem, void* scratch) {
+  if (problem.m <= 0 || problem.n <= 0) return;
+  if (problem.k <= 0) return clear(problem);
+  const Cut cut(problem, threads());
+  cut.shares_a ? run<true>(problem, cut, scratch) : run<false>(problem, cut, scratch);
+}
+
+}  // namespace isoloss

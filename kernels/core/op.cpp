@@ -1,0 +1,113 @@
+#include "kernels/core/op.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+#include <stdexcept>
+
+#include "kernels/core/error.h"
+
+namespace isoloss {
+
+const char* name_of(DType dtype) {
+  switch (dtype) {
+    case DType::f32: return "f32";
+    case DType::f64: return "f64";
+    case DType::bf16: return "bf16";
+    case DType::i32: return "i32";
+    case DType::u8: break;
+  }
+  return "u8";
+}
+
+const char* name_of(DeviceKind device) {
+  switch (device) {
+    case DeviceKind::ref: return "ref";
+    case DeviceKind::cpu: return "cpu";
+    case DeviceKind::cuda: break;
+  }
+  return "cuda";
+}
+
+std::string Shape::text() const {
+  std::string out = "[";
+  for (int i = 0; i < rank_; ++i) out += fmt::format("{}{}", i > 0 ? ", " : "", (*this)[i]);
+  return out + "]";
+}
+
+std::string TensorType::text() const { return present() ? name_of(dtype) + shape.text() : "absent"; }
+
+bool Attributes::has(std::string_view name) const {
+  return std::any_of(values_.begin(), values_.end(), [&](const auto& value) { return value.first == name; });
+}
+
+double Attributes::real(std::string_view name) const {
+  for (const auto& [key, value] : values_) {
+    if (key == name) return value;
+  }
+  throw std::logic_error(fmt::format("attribute '{}' is not set", name));
+}
+
+void Attributes::set(const char* name, double value) {
+  for (auto& entry : values_) {
+    if (std::string_view(entry.first) == name) {
+      entry.second = value;
+      return;
+    }
+  }
+  values_.emplace_back(name, value);
+}
+
+std::string Attributes::text() const {
+  std::string out;
+  for (const auto& [key, value] : values_) out += fmt::format("{}{}={:g}", out.empty() ? "" : " ", key, value);
+  return out;
+}
+
+namespace {
+template <class Ports>
+int index_of(const Ports& ports, std::string_view name) {
+  const auto at = std::find_if(ports.begin(), ports.end(), [&](const auto& port) { return port.name == name; });
+  return at == ports.end() ? -1 : static_cast<int>(at - ports.begin());
+}
+}  // namespace
+
+int OpDef::input(std::string_view port) const { return index_of(inputs, port); }
+int OpDef::output(std::string_view port) const { return index_of(outputs, port); }
+
+Launch OpDef::launcher(DeviceKind device) const {
+  Launch found = launch[static_cast<std::size_t>(device)];
+  if (found == nullptr && device == DeviceKind::cpu) found = launch[static_cast<std::size_t>(DeviceKind::ref)];
+  if (found == nullptr) fail_input(name, fmt::format("an implementation for device {}", name_of(device)), "none");
+  return found;
+}
+
+#define ISOLOSS_OP(folder) std::vector<OpDef> define_##folder();
+#include "kernels/ops.inc"
+#undef ISOLOSS_OP
+
+const std::vector<OpDef>& all_ops() {
+  static const std::vector<OpDef> ops = [] {
+    std::vector<OpDef> all;
+    const auto add = [&](std::vector<OpDef> defined) { std::move(defined.begin(), defined.end(), std::back_inserter(all)); };
+#define ISOLOSS_OP(folder) add(define_##folder());
+#include "kernels/ops.inc"
+#undef ISOLOSS_OP
+    return all;
+  }();
+  return ops;
+}
+
+const OpDef& find_op(std::string_view name) {
+  for (const OpDef& op : all_ops()) {
+    if (op.name == name) return op;
+  }
+  throw std::logic_error(fmt::format("there is no operation '{}'", name));
+}
+
+void expect(bool condition, std::string_view op, std::string_view expected, std::string_view got) {
+  if (!condition) fail_input(op, expected, got);
+}
+
+}  // namespace isoloss

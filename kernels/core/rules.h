@@ -1,0 +1,56 @@
+// What the shape rules and cost functions of most operations say in the same words.
+#pragma once
+
+#include <string>
+
+#include "kernels/core/op.h"
+
+namespace isoloss {
+
+inline bool is_real(const TensorType& type) {
+  return type.present() && (type.dtype == DType::f32 || type.dtype == DType::f64);
+}
+
+/// `[op] expected <port> a real tensor of rank at least <rank>, got …`.
+inline void expect_real(std::string_view op, std::string_view port, const TensorType& type, int rank = 1) {
+  expect(is_real(type) && type.shape.rank() >= rank, op,
+         std::string(port) + " a real tensor of rank at least " + std::to_string(rank), type.text());
+}
+
+/// `[op] expected <port> <wanted>, got …`.
+inline void expect_type(std::string_view op, std::string_view port, const TensorType& type, const TensorType& wanted) {
+  expect(type == wanted, op, std::string(port) + " " + wanted.text(), type.text());
+}
+
+/// The same for an optional port: absent is fine.
+inline void expect_type_or_absent(std::string_view op, std::string_view port, const TensorType& type,
+                                  const TensorType& wanted) {
+  if (type.present()) expect_type(op, port, type, wanted);
+}
+
+/// The attribute decay_count of an optimizer lies in [0, count].
+inline void expect_decay_count(std::string_view op, const Attributes& attributes, std::int64_t count) {
+  const std::int64_t decaying = attributes.integer("decay_count");
+  expect(decaying >= 0 && decaying <= count, op, "decay_count from 0 to " + std::to_string(count),
+         std::to_string(decaying));
+}
+
+/// Every present input read once, every wanted output written once (and read, where it is added to).
+inline double operand_bytes(const OpTypes& types, std::span<const Mode> mode) {
+  double bytes = 0;
+  for (const TensorType& type : types.in) bytes += static_cast<double>(type.bytes());
+  for (std::size_t o = 0; o < types.out.size(); ++o) {
+    const double passes = mode[o] == Mode::skip ? 0 : mode[o] == Mode::accumulate ? 2 : 1;
+    bytes += passes * static_cast<double>(types.out[o].bytes());
+  }
+  return bytes;
+}
+
+/// The cost of an operation without matrix products: `flops_per_element` for each element of its first input.
+inline Cost elementwise_cost(const OpTypes& types, std::span<const Mode> mode, double flops_per_element) {
+  return {.flops = flops_per_element * static_cast<double>(types.in[0].shape.count()),
+          .matmul_flops = 0,
+          .bytes = operand_bytes(types, mode)};
+}
+
+}  // namespace isoloss

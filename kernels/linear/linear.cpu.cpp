@@ -1,0 +1,174 @@
+#include "kernels/linear/linear.h"
+
+#include <algorithm>
+
+#include "kernels/activation/activation_vec.h"
+#include "kernels/core/elementwise.h"
+#include "kernels/core/gemm.h"
+#include "kernels/core/parallel.h"
+
+namespace isoloss {
+
+using namespace linear_ports;
+
+namespace {
+
+/// What happens to a block of x · W while it is in the first-level cache.
+struct Epilogue {
+  const float* bias;  // [N] or null
+  float* pre;         // [M,N] or null
+  std::int64_t n;
+};
+
+template <Activation activation>
+void finish_block(const void* context, const GemmBlock& block) {
+  const auto& epilogue = *static_cast<const Epilogue*>(context);
+  for (std::int64_t row = 0; row < block.rows; ++row) {
+    const std::int64_t at = (block.row + row) * epilogue.n + block.column;
+    float* const y = block.c + row * epilogue.n;
+    for_each_vec(0, block.columns, [&](std::int64_t column, auto lanes) {
+      Vec value = load(y + column, lanes);
+      if (epilogue.bias != nullptr) value += load(epilogue.bias + block.column + column, lanes);
+      if (epilogue.pre != nullptr) store(value, epilogue.pre + at + column, lanes);
+      store(activate<activation>(value), y + column, lanes);
+    });
+  }
+}
+
+// Rows of dy that are summed in one go for dbias. The cut is fixed, so the sum does not depend on the threads; the
+// partial sums are 1/32 of dy.
+constexpr std::int64_t kRowsPerSum = 32;
+std::int64_t sums(std::int64_t rows) { return (rows + kRowsPerSum - 1) / kRowsPerSum; }
+
+/// What one pass over dy computes.
+struct Pass {
+  const float *dy, *pre;  // [M,N]; pre is null without activation
+  float* dpre;            // [M,N] or null
+  float* partial;         // [sums(M),N] or null: dbias is not wanted
+  std::int64_t m, n;
+};
+
+template <Activation activation>
+void pass_over_rows(const Pass& pass, std::int64_t chunk) {
+  const std::int64_t begin = chunk * kRowsPerSum, end = std::min(pass.m, begin + kRowsPerSum);
+  for_each_vec(0, pass.n, [&](std::int64_t column, auto lanes) {
+    Vec sum(0.0f);
+    for (std::int64_t row = begin; row < end; ++row) {
+      const std::int64_t at = row * pass.n + column;
+      Vec gradient = load(pass.dy + at, lanes);
+      if constexpr (activation != Activation::none) {
+        gradient *= activate_derivative<activation>(load(pass.pre + at, lanes));
+        store(gradient, pass.dpre + at, lanes);
+      }
+      sum += gradient;
+    }
+    if (pass.partial != nullptr) store(sum, pass.partial + chunk * pass.n + column, lanes);
+  });
+}
+
+/// dbias [N] = or += the partial sums, in their order.
+void add_partials(const Pass& pass, float* dbias, Mode mode) {
+  parallel_for(pass.n, 1024, [&](std::int64_t begin, std::int64_t end) {
+    for_each_vec(begin, end, [&](std::int64_t column, auto lanes) {
+      Vec sum(0.0f);
+      for (std::int64_t chunk = 0; chunk < sums(pass.m); ++chunk) {
+        sum += load(pass.partial + chunk * pass.n + column, lanes);
+      }
+      store(sum, dbias + column, lanes, mode);
+    });
+  });
+}
+
+std::size_t partial_bytes(const LinearSizes& size) {
+  return static_cast<std::size_t>(sums(size.m) * size.n) * sizeof(float);
+}
+
+}  // namespace
+
+std::size_t linear_cpu_scratch(const OpTypes& types, int threads) {
+  const LinearSizes size(types.in[kX].shape, types.in[kW].shape, types.attributes);
+  return gemm_scratch({.m = size.m, .n = size.n, .k = size.k, .transpose_b = size.transposed}, threads);
+}
+
+void linear_cpu(DeviceContext& context, const OpCall& call) {
+  if (call.in[kX].type.dtype != DType::f32) return linear_ref(context, call);
+  const LinearSizes size(call.in[kX].shape(), call.in[kW].shape(), call.attributes);
+  const Activation activation = linear_activation(call.attributes);
+  const Epilogue epilogue{call.in[kBias].as<float>(), call.out[kPre].as<float>(), size.n};
+  GemmProblem problem{.m = size.m,
+                      .n = size.n,
+                      .k = size.k,
+                      .a = call.in[kX].as<float>(),
+                      .lda = size.k,
+                      .b = call.in[kW].as<float>(),
+                      .ldb = size.transposed ? size.k : size.n,
+                      .transpose_b = size.transposed,
+                      .c = call.out[kY].as<float>(),
+                      .ldc = size.n};
+  if (epilogue.bias != nullptr || activation != Activation::none) {
+    problem.finish.context = &epilogue;
+    with_activation(activation, [&]<Activation kind>() { problem.finish.apply = &finish_block<kind>; });
+  }
+  gemm(problem, context.scratch.data);
+}
+
+std::size_t linear_backward_cpu_scratch(const OpTypes& types, int threads) {
+  const LinearSizes size(types.in[kBackX].shape, types.in[kBackW].shape, types.attributes);
+  const std::int64_t dw_rows = size.transposed ? size.n : size.k, dw_columns = size.transposed ? size.k : size.n;
+  return std::max({gemm_scratch({.m = size.m, .n = size.k, .k = size.n, .transpose_b = !size.transposed}, threads),
+                   gemm_scratch({.m = dw_rows, .n = dw_columns, .k = size.m, .transpose_a = true}, threads),
+                   partial_bytes(size)});
+}
+
+void linear_backward_cpu(DeviceContext& context, const OpCall& call) {
+  if (call.in[kBackX].type.dtype != DType::f32) return linear_backward_ref(context, call);
+  const LinearSizes size(call.in[kBackX].shape(), call.in[kBackW].shape(), call.attributes);
+  const float* dy = call.in[kBackDy].as<float>();
+  const bool dbias_wanted = call.mode[kDbias] != Mode::skip;
+
+  const Pass pass{.dy = dy,
+                  .pre = call.in[kBackPre].as<float>(),
+                  .dpre = call.out[kDpre].as<float>(),
+                  .partial = dbias_wanted ? static_cast<float*>(context.scratch.data) : nullptr,
+                  .m = size.m,
+                  .n = size.n};
+  if (pass.dpre != nullptr || dbias_wanted) {
+    with_activation(linear_activation(call.attributes), [&]<Activation kind>() {
+      parallel_tasks(sums(size.m), [&](std::int64_t chunk) { pass_over_rows<kind>(pass, chunk); });
+    });
+    if (dbias_wanted) add_partials(pass, call.out[kDbias].as<float>(), call.mode[kDbias]);
+  }
+  if (pass.dpre != nullptr) dy = pass.dpre;
+
+  if (call.mode[kDx] != Mode::skip) {
+    gemm({.m = size.m,
+          .n = size.k,
+          .k = size.n,
+          .a = dy,
+          .lda = size.n,
+          .b = call.in[kBackW].as<float>(),
+          .ldb = size.transposed ? size.k : size.n,
+          .transpose_b = !size.transposed,
+          .c = call.out[kDx].as<float>(),
+          .ldc = size.k,
+          .accumulate = call.mode[kDx] == Mode::accumulate},
+         context.scratch.data);
+  }
+  if (call.mode[kDw] != Mode::skip) {
+    const float* x = call.in[kBackX].as<float>();
+    gemm({.m = size.transposed ? size.n : size.k,
+          .n = size.transposed ? size.k : size.n,
+          .k = size.m,
+          .a = size.transposed ? dy : x,
+          .lda = size.transposed ? size.n : size.k,
+          .transpose_a = true,
+          .b = size.transposed ? x : dy,
+          .ldb = size.transposed ? size.k : size.n,
+          .c = call.out[kDw].as<float>(),
+          .ldc = size.transposed ? size.k : size.n,
+          .accumulate = call.mode[kDw] == Mode::accumulate},
+         context.scratch.data);
+  }
+}
+
+}  // namespace isoloss

@@ -1,0 +1,33 @@
+#include "kernels/sgd/sgd.h"
+
+#include "kernels/core/rules.h"
+
+namespace isoloss {
+
+namespace {
+
+std::vector<TensorType> infer(const OpTypes& types) {
+  const TensorType& parameter = types.in[0];
+  expect(is_real(parameter) && parameter.shape.rank() == 1, "sgd", "parameter a real [n]", parameter.text());
+  expect_type("sgd", "gradient", types.in[1], parameter);
+  expect_type("sgd", "m", types.in[2], parameter);
+  expect_type("sgd", "factor", types.in[3], {parameter.dtype, {1}});
+  expect_decay_count("sgd", types.attributes, parameter.shape.count());
+  return {parameter, parameter};
+}
+
+Cost cost(const OpTypes& types, std::span<const Mode> mode) { return elementwise_cost(types, mode, 6); }
+
+}  // namespace
+
+std::vector<OpDef> define_sgd() {
+  return {{.name = "sgd",
+           .inputs = {{"parameter"}, {"gradient"}, {"m"}, {"factor"}},
+           .outputs = {{.name = "parameter_out", .in_place_of = "parameter"}, {.name = "m_out", .in_place_of = "m"}},
+           .infer = infer,
+           .cost = cost,
+           .gradient = {},
+           .launch = {sgd_ref, sgd_cpu, nullptr}}};
+}
+
+}  // namespace isoloss

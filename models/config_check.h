@@ -1,0 +1,20 @@
+// What keys mean together: defaults that follow from other keys, combinations that do not fit, toggles without effect.
+#pragma once
+
+#include <set>
+#include <string>
+
+#include "models/config.h"
+
+namespace isoloss {
+
+/// Fills in what was not set anywhere (`present` holds the keys that were): kv_heads = heads; final_norm = norm under
+/// pre-norm, none under post-norm; batch_tokens = one micro-batch; decay_steps = run.steps. A window that an extended
+/// file brought along and that reaches over the whole context becomes 0, full attention.
+void fill_defaults(Configuration& configuration, const std::set<std::string>& present);
+
+/// Throws an input error naming the key where values do not fit together, and where a key that was set explicitly has
+/// no effect in this combination: any other value of it would give the same run.
+void check_configuration(const Configuration& configuration);
+
+}  // namespace isoloss

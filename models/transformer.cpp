@@ -1,0 +1,86 @@
+#include "models/transformer.h"
+
+#include <fmt/format.h>
+
+#include "models/parts/builder.h"
+
+namespace isoloss {
+
+namespace {
+
+/// norm(x + branch(x)) or x + branch(norm(x)): the only place that knows the difference.
+template <class Branch>
+void residual_step(Builder& builder, ResidualStream& stream, const std::string& norm_name, Branch&& branch) {
+  const Norm norm = builder.spec.norm;
+  if (builder.spec.norm_position == NormPosition::pre) {
+    const ValueId x = add_and_norm(builder, stream, norm, norm_name);
+    stream.branch = branch(x);
+  } else {
+    stream.branch = branch(stream.sum);
+    stream = {add_and_norm(builder, stream, norm, norm_name), kAbsent};
+  }
+}
+
+Graph build(const ModelSpec& spec, ParameterStore& store, Purpose purpose, std::int64_t rows, std::int64_t tokens,
+            int micro_batches, DType real) {
+  Graph graph(real);
+  Builder builder{graph, store, spec, purpose};
+  const ValueId ids = graph.add_input("ids", {DType::i32, {rows, tokens}});
+  const ValueId targets =
+      purpose == Purpose::decoding ? kAbsent : graph.add_input("targets", {DType::i32, {rows, tokens}});
+
+  ResidualStream stream{embed(builder, ids), kAbsent};
+  for (std::int64_t layer = 0; layer < spec.layers; ++layer) {
+    const std::string prefix = fmt::format("transformer.h.{}.", layer);
+    residual_step(builder, stream, prefix + "ln_1", [&](ValueId x) { return attention_branch(builder, prefix, x); });
+    residual_step(builder, stream, prefix + "ln_2", [&](ValueId x) { return mlp_branch(builder, prefix, x); });
+  }
+  const ValueId x = add_and_norm(builder, stream, spec.final_norm, "transformer.ln_f");
+  classify(builder, x, targets, micro_batches);
+  return graph;
+}
+
+}  // namespace
+
+Graph training_graph(const ModelSpec& spec, ParameterStore& store, std::int64_t rows, int micro_batches, DType real) {
+  Graph graph = build(spec, store, Purpose::training, rows, spec.context, micro_batches, real);
+  graph.differentiate();
+  return graph;
+}
+
+Graph evaluation_graph(const ModelSpec& spec, ParameterStore& store, std::int64_t rows, DType real) {
+  Graph graph = build(spec, store, Purpose::evaluation, rows, spec.context, 1, real);
+  graph.finish_forward();
+  return graph;
+}
+
+Graph decoding_graph(const ModelSpec& spec, ParameterStore& store, DType real) {
+  Graph graph = build(spec, store, Purpose::decoding, 1, 1, 1, real);
+  graph.finish_forward();
+  return graph;
+}
+
+ModelGraphs model_graphs(const ModelSpec& spec) {
+  return {[spec](ParameterStore& store, std::int64_t rows, int micro_batches) {
+            return training_graph(spec, store, rows, micro_batches);
+          },
+          [spec](ParameterStore& store, std::int64_t rows) { return evaluation_graph(spec, store, rows); },
+          spec.context};
+}
+
+std::int64_t active_parameters(const ModelSpec& spec, const ParameterStore& store) {
+  std::int64_t active = store.trained();
+  if (store.has("transformer.wpe.weight")) active -= store.info("transformer.wpe.weight").used();
+  if (!spec.tie_embeddings) active -= store.info("transformer.wte.weight").used();
+  return active;
+}
+
+std::int64_t embedding_parameters(const ParameterStore& store) {
+  std::int64_t sum = 0;
+  for (const char* name : {"transformer.wte.weight", "transformer.wpe.weight"}) {
+    if (store.has(name)) sum += store.info(name).used();
+  }
+  return sum;
+}
+
+}  // namespace isoloss

@@ -1,0 +1,109 @@
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <string>
+#include <string_view>
+
+#include "tests/architecture/rules.h"
+
+namespace isoloss {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+/// A small house that keeps every rule; each case below breaks one.
+class House {
+ public:
+  House() {
+    std::string name = (fs::temp_directory_path() / "isoloss_architecture_XXXXXX").string();
+    REQUIRE(::mkdtemp(name.data()) != nullptr);
+    root_ = name;
+    for (const char* folder : {"kernels", "data", "engine", "models", "tools", "tests"}) {
+      write(fmt::format("{}/README.md", folder), "What lives here.\n");
+    }
+    write("kernels/core/error.h", "#include <string>\n");
+    write("kernels/core/tensor.h", "#include <cstdint>\n");
+    write("data/loader.h", "#include \"kernels/core/error.h\"\n");
+    write("data/tokenizer.h", "\n");
+    write("engine/graph.h", "#include \"kernels/core/tensor.h\"\n#include \"data/loader.h\"\n");
+    write("models/spec.h", "#include \"engine/graph.h\"\n");
+    write("tools/train/main.cpp", "#include \"models/spec.h\"\n#include \"data/tokenizer.h\"\n");
+    write("tools/ceg/curves.h", "#include \"kernels/core/error.h\"\n");
+    write("kernels/add/add.cu", "#include <cuda_runtime.h>\n");
+    write("kernels/core/cublaslt.cpp", "#include <cublasLt.h>\n");
+  }
+  ~House() { fs::remove_all(root_); }
+  House(const House&) = delete;
+  House& operator=(const House&) = delete;
+
+  void write(const std::string& file, std::string_view text) const {
+    fs::create_directories((root_ / file).parent_path());
+    std::ofstream(root_ / file) << text;
+  }
+  const fs::path& root() const { return root_; }
+
+ private:
+  fs::path root_;
+};
+
+bool only_complaint(const House& house, std::string_view beginning) {
+  const auto broken = broken_rules(house.root());
+  const bool as_expected = broken.size() == 1 && broken.front().starts_with(beginning);
+  if (!as_expected) MESSAGE(fmt::format("found: {}", fmt::join(broken, "; ")));
+  return as_expected;
+}
+
+}  // namespace
+
+TEST_CASE("this project keeps its own rules") {
+  REQUIRE(fs::exists("kernels/core/error.h"));  // the tests run in the root of the repository
+  const auto broken = broken_rules(fs::current_path());
+  for (const std::string& line : broken) MESSAGE(line);
+  CHECK(broken.empty());
+}
+
+TEST_CASE("a house in order passes") { CHECK(broken_rules(House().root()).empty()); }
+
+TEST_CASE("includes against the table are found") {
+  struct Case {
+    const char *file, *text, *complaint;
+  };
+  const Case cases[] = {
+      {"kernels/core/bad.h", "#include \"engine/graph.h\"\n", "kernels/core/bad.h:1: may not include engine/graph.h"},
+      {"data/bad.h", "\n#include \"kernels/core/tensor.h\"\n", "data/bad.h:2: may not include kernels/core/tensor.h"},
+      {"engine/bad.cpp", "#include \"data/tokenizer.h\"\n", "engine/bad.cpp:1: may not include data/tokenizer.h"},
+      {"engine/bad.cpp", "  #  include <models/spec.h>\n", "engine/bad.cpp:1: may not include models/spec.h"},
+      {"engine/bad.cpp", "#include \"../models/spec.h\"\n", "engine/bad.cpp:1: may not include models/spec.h"},
+      {"models/bad.cpp", "#include \"tools/common/program.h\"\n", "models/bad.cpp:1: may not include tools/common"},
+      {"tools/ceg/bad.cpp", "#include \"models/spec.h\"\n", "tools/ceg/bad.cpp:1: may not include models/spec.h"},
+      {"tools/train/bad.cpp", "#include \"tests/harness/case.h\"\n", "tools/train/bad.cpp:1: may not include tests/"},
+      {"engine/bad.cpp", "#include <cuda_runtime.h>\n", "engine/bad.cpp:1: cuda_runtime.h belongs in"},
+      {"kernels/core/gemm.h", "#include <cublasLt.h>\n", "kernels/core/gemm.h:1: cublasLt.h belongs in"},
+  };
+  for (const Case& c : cases) {
+    CAPTURE(c.file);
+    const House house;
+    house.write(c.file, c.text);
+    CHECK(only_complaint(house, c.complaint));
+  }
+}
+
+TEST_CASE("files over 500 lines and folders without a README are found") {
+  std::string lines;
+  for (int i = 0; i < 500; ++i) lines += "//\n";
+  const House house;
+  house.write("engine/long.cpp", lines);
+  CHECK(broken_rules(house.root()).empty());
+  house.write("engine/long.cpp", lines + "//\n");
+  CHECK(only_complaint(house, "engine/long.cpp:501: longer than 500 lines"));
+
+  const House silent;
+  fs::remove(silent.root() / "models/README.md");
+  CHECK(only_complaint(silent, "models/README.md:1: is missing"));
+}
+
+}  // namespace isoloss

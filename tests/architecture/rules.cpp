@@ -1,0 +1,131 @@
+#include "tests/architecture/rules.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <fstream>
+#include <optional>
+#include <string_view>
+
+namespace isoloss {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::size_t kLongestFile = 500;
+constexpr std::string_view kFolders[] = {"kernels", "data", "engine", "models", "tools", "tests"};
+
+/// Plain support without any arithmetic in it; every folder may build on these.
+constexpr std::string_view kBase[] = {"kernels/core/error.h", "kernels/core/file.h", "kernels/core/philox.h",
+                                      "kernels/core/parallel.h"};
+
+/// What files under `folder` may include besides their own folder and kBase. The first row that fits decides.
+struct Rule {
+  std::string_view folder;
+  std::vector<std::string_view> may_include;
+};
+const std::vector<Rule>& rules() {
+  static const std::vector<Rule> table = {
+      {"kernels/", {}},
+      {"data/", {}},
+      {"engine/", {"kernels/", "data/loader.h", "data/shard.h"}},  // the loader is made of shards
+      {"models/", {"engine/"}},
+      {"tools/ceg/", {"tools/common/"}},  // statistics alone: nothing of the training half
+      {"tools/", {"kernels/", "data/", "engine/", "models/"}},
+      {"tests/", {"kernels/", "data/", "engine/", "models/", "tools/"}},
+  };
+  return table;
+}
+
+constexpr std::string_view kCudaHeaders[] = {
+    "cuda", "cublas", "cudnn", "nccl", "nvtx", "nvToolsExt", "nvrtc", "curand", "cub/", "mma.h", "cooperative_groups"};
+constexpr std::string_view kCudaWrappers[] = {"cublaslt", "cudnn", "nccl"};
+
+bool is_cuda_source(const fs::path& file) { return file.extension() == ".cu" || file.extension() == ".cuh"; }
+
+bool is_source(const fs::path& file) {
+  constexpr std::string_view endings[] = {".h", ".cpp", ".cu", ".cuh", ".inc", ".py", ".sh"};
+  return std::ranges::find(endings, file.extension().string()) != std::end(endings);
+}
+
+/// The name between the quotes or angle brackets of an #include line.
+std::optional<std::string> included_name(std::string_view line) {
+  const auto skip_blanks = [&line] { line.remove_prefix(std::min(line.find_first_not_of(" \t"), line.size())); };
+  skip_blanks();
+  if (!line.starts_with('#')) return std::nullopt;
+  line.remove_prefix(1);
+  skip_blanks();
+  if (!line.starts_with("include")) return std::nullopt;
+  line.remove_prefix(7);
+  skip_blanks();
+  if (line.empty() || (line.front() != '"' && line.front() != '<')) return std::nullopt;
+  const auto end = line.find(line.front() == '<' ? '>' : '"', 1);
+  return end == std::string_view::npos ? std::nullopt : std::optional(std::string(line.substr(1, end - 1)));
+}
+
+/// Path of the included file from the root when it is one of ours, else nothing.
+std::optional<std::string> project_path(const std::string& name, const fs::path& file, const fs::path& root) {
+  const auto inside = [](const fs::path& path) {
+    return !path.empty() && std::ranges::find(kFolders, path.begin()->string()) != std::end(kFolders);
+  };
+  const fs::path beside = (file.parent_path() / name).lexically_relative(root).lexically_normal();
+  if (fs::exists(root / beside) && inside(beside)) return beside.generic_string();
+  const fs::path from_root = fs::path(name).lexically_normal();
+  return inside(from_root) ? std::optional(from_root.generic_string()) : std::nullopt;
+}
+
+bool allowed(const std::string& from, const std::string& to) {
+  if (std::ranges::find(kBase, to) != std::end(kBase)) return true;
+  for (const Rule& rule : rules()) {
+    if (!from.starts_with(rule.folder)) continue;
+    return to.starts_with(rule.folder) ||
+           std::ranges::any_of(rule.may_include, [&](std::string_view prefix) { return to.starts_with(prefix); });
+  }
+  return true;
+}
+
+void check_include(const fs::path& file, const std::string& from, std::size_t line, const std::string& name,
+                   const fs::path& root, std::vector<std::string>& broken) {
+  if (const auto to = project_path(name, file, root)) {
+    if (!allowed(from, *to)) broken.push_back(fmt::format("{}:{}: may not include {}", from, line, *to));
+    return;
+  }
+  const bool cuda =
+      std::ranges::any_of(kCudaHeaders, [&](std::string_view prefix) { return name.starts_with(prefix); });
+  const std::string stem = file.filename().string().substr(0, file.filename().string().find('.'));
+  const bool wrapper = std::ranges::find(kCudaWrappers, stem) != std::end(kCudaWrappers);
+  if (cuda && !is_cuda_source(file) && !wrapper) {
+    broken.push_back(fmt::format("{}:{}: {} belongs in a .cu or .cuh file or a library wrapper", from, line, name));
+  }
+}
+
+void check_file(const fs::path& file, const fs::path& root, std::vector<std::string>& broken) {
+  const std::string from = file.lexically_relative(root).generic_string();
+  std::ifstream text(file);
+  std::size_t lines = 0;
+  for (std::string line; std::getline(text, line);) {
+    ++lines;
+    if (const auto name = included_name(line)) check_include(file, from, lines, *name, root, broken);
+  }
+  if (lines > kLongestFile) broken.push_back(fmt::format("{}:{}: longer than {} lines", from, lines, kLongestFile));
+}
+
+}  // namespace
+
+std::vector<std::string> broken_rules(const fs::path& root) {
+  std::vector<std::string> broken;
+  for (const std::string_view folder : kFolders) {
+    if (!fs::exists(root / folder)) continue;
+    if (!fs::exists(root / folder / "README.md")) broken.push_back(fmt::format("{}/README.md:1: is missing", folder));
+    std::vector<fs::path> files;
+    for (const auto& entry : fs::recursive_directory_iterator(root / folder)) {
+      if (entry.is_regular_file() && is_source(entry.path())) files.push_back(entry.path());
+    }
+    std::ranges::sort(files);
+    for (const fs::path& file : files) check_file(file, root, broken);
+  }
+  return broken;
+}
+
+}  // namespace isoloss

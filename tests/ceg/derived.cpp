@@ -1,0 +1,216 @@
+// Dependence on scale, compositions, published values and warnings.
+#include <doctest/doctest.h>
+
+#include "kernels/core/philox.h"
+#include "synthetic.h"
+
+using namespace isoloss;
+using namespace isoloss::test;
+
+namespace {
+
+/// Three seeds of baseline and variant at scales of 1,000, 10,000 and 100,000 steps; the variant's CEG is given per
+/// scale.
+std::vector<Run> at_scales(const std::vector<double>& cegs, double noise) {
+  std::vector<Run> runs;
+  double length = 1000;
+  for (const double ceg : cegs) {
+    const std::string scale = "s" + std::to_string(static_cast<int>(length));
+    for (int s = 0; s < 3; ++s) {
+      Philox random(3, static_cast<std::uint64_t>(s) + static_cast<std::uint64_t>(length));
+      runs.push_back(
+          make_run("baseline", s, even_steps(60, length / 60), power_law(std::exp(noise * random.normal())), scale));
+      runs.push_back(
+          make_run("v", s, even_steps(60, length / 60), power_law(ceg * std::exp(noise * random.normal())), scale));
+    }
+    length *= 10;
+  }
+  return runs;
+}
+
+const ScaleFit& fit_of(const Analysis& analysis) {
+  for (const ScaleFit& fit : analysis.scale_fits) {
+    if (fit.variant == "v" && fit.cost == Cost::flops) return fit;
+  }
+  throw std::runtime_error("no fit");
+}
+
+/// All given subsets of a, b, c as variants; their factors multiply but for `extra` where a and b meet.
+std::vector<Run> subsets(const std::vector<std::string>& names, double extra) {
+  const std::pair<char, double> factors[] = {{'a', 2.0}, {'b', 1.5}, {'c', 1.2}};
+  std::vector<Run> runs;
+  for (int seed = 1; seed <= 3; ++seed) {
+    for (const std::string& name : names) {
+      double factor = 1 + 0.01 * seed;
+      Run run;
+      for (const auto& [part, value] : factors) {
+        if (name.find(part) != std::string::npos && name != "baseline") factor *= value;
+      }
+      if (name.find("ab") != std::string::npos) factor *= extra;
+      run = make_run(name, seed, even_steps(400, 5), power_law(factor));
+      if (name != "baseline" && name.size() > 1) {
+        for (const char part : name) run.parts.emplace_back(1, part);
+      }
+      runs.push_back(std::move(run));
+    }
+  }
+  return runs;
+}
+
+}  // namespace
+
+TEST_CASE("the verdict on scale dependence") {
+  const Analysis growing = analyse(at_scales({1.2, 1.5, 1.875}, 0.005), options_for());
+  CHECK(fit_of(growing).verdict == Verdict::dependent);
+  // ln 1.25 per factor 10 of compute; noise 0.005 per run and interpolation move the slope by a few thousandths.
+  CHECK(*fit_of(growing).slope == doctest::Approx(std::log(1.25) / std::log(10)).epsilon(0.05));
+  CHECK(growing.scales == std::vector<std::string>{"s1000", "s10000", "s100000"});
+  const Analysis level = analyse(at_scales({1.5, 1.5, 1.5}, 0.005), options_for());
+  CHECK(fit_of(level).verdict == Verdict::independent);
+  CHECK(*fit_of(level).detectable_slope > 0);
+  const Analysis noisy = analyse(at_scales({1.5, 1.5, 1.5}, 0.3), options_for());
+  CHECK(fit_of(noisy).verdict == Verdict::undetermined);
+  CHECK(*fit_of(noisy).detectable_slope > *fit_of(level).detectable_slope);
+  const Analysis two = analyse(at_scales({1.2, 1.5}, 0.005), options_for());
+  CHECK(fit_of(two).verdict == Verdict::undetermined);
+  CHECK(fit_of(two).slope);
+  CHECK_FALSE(fit_of(two).slope_interval);
+  CHECK(fit_of(two).reason == "two compute budgets: at least three are needed");
+}
+
+TEST_CASE("a combination beside the product of its parts, and Shapley values that multiply to it") {
+  const Analysis analysis = analyse(subsets({"baseline", "a", "b", "c", "ab", "ac", "bc", "abc"}, 1.1), options_for());
+  const auto found = std::find_if(analysis.compositions.begin(), analysis.compositions.end(),
+                                  [](const Composition& c) { return c.variant == "abc" && c.cost == Cost::steps; });
+  REQUIRE(found != analysis.compositions.end());
+  // Interpolation over even steps: a few times 1e-4 of each factor.
+  CHECK(found->product == doctest::Approx(2 * 1.5 * 1.2).epsilon(2e-3));
+  CHECK(found->combined == doctest::Approx(2 * 1.5 * 1.2 * 1.1).epsilon(2e-3));
+  CHECK(found->interaction == doctest::Approx(1.1).epsilon(2e-3));
+  CHECK(found->missing.empty());
+  REQUIRE(found->parts.size() == 3);
+  double product = 1;
+  for (const auto& part : found->parts) product *= part.shapley.value();
+  CHECK(product == doctest::Approx(found->combined).epsilon(1e-12));
+  // a and b share the factor of their meeting, c has none of it.
+  CHECK(*found->parts[0].shapley == doctest::Approx(2 * std::sqrt(1.1)).epsilon(2e-3));
+  CHECK(*found->parts[1].shapley == doctest::Approx(1.5 * std::sqrt(1.1)).epsilon(2e-3));
+  CHECK(*found->parts[2].shapley == doctest::Approx(1.2).epsilon(2e-3));
+  REQUIRE(found->interaction_interval);
+  CHECK(found->interaction_interval->low <= found->interaction);
+}
+
+TEST_CASE("a composition says which combinations it lacks") {
+  const Analysis analysis = analyse(subsets({"baseline", "a", "b", "c", "ab", "abc"}, 1), options_for());
+  const auto& composition = analysis.compositions.at(1);
+  CHECK(composition.variant == "abc");
+  CHECK(composition.missing == std::vector<std::string>{"a + c", "b + c"});
+  CHECK_FALSE(composition.parts[0].shapley);
+  const Analysis without_part = analyse(subsets({"baseline", "a", "abc"}, 1), options_for());
+  CHECK(without_part.compositions.empty());
+  CHECK(texts_of(without_part, WarningKind::missing).at(0) ==
+        "no composition of `abc` at scale `default` on steps: without a CEG of b, c");
+}
+
+TEST_CASE("published values find their variants however those are spelled") {
+  CHECK(published_for("Layer-Norm").size() == 2);
+  CHECK(published_for("rope").size() == 3);
+  CHECK(*published_for("multi_query")[0].auxiliary == 0.673);
+  CHECK_FALSE(published_for("multi_query")[0].ceg);
+  CHECK(published_for("nothing").empty());
+}
+
+TEST_CASE("warnings: each for its own cause and for nothing else") {
+  const auto steps = even_steps(40, 10);
+  std::vector<Run> clean;
+  for (int s = 0; s < 3; ++s) {
+    clean.push_back(make_run("baseline", s, steps, power_law(1 + 0.01 * s)));
+    clean.push_back(make_run("v", s, steps, power_law(1.5 + 0.01 * s)));
+  }
+  const auto warned = [](const std::vector<Run>& runs, WarningKind kind) {
+    return texts_of(analyse(runs, options_for()), kind);
+  };
+  const WarningKind kinds[] = {WarningKind::identical_curves,
+                               WarningKind::rising_baseline,
+                               WarningKind::unequal_evaluation,
+                               WarningKind::gaps,
+                               WarningKind::unpaired_seeds,
+                               WarningKind::few_seeds,
+                               WarningKind::hardware,
+                               WarningKind::unfinished,
+                               WarningKind::noise_floor,
+                               WarningKind::poor_fit,
+                               WarningKind::missing};
+  for (const WarningKind kind : kinds) CHECK(warned(clean, kind).empty());
+
+  SUBCASE("identical curves") {
+    auto runs = clean;
+    for (std::size_t i = 0; i < steps.size(); ++i) runs[1].points[i].val_loss = runs[0].points[i].val_loss;
+    CHECK(warned(runs, WarningKind::identical_curves) ==
+          std::vector<std::string>{
+              "scale `default`: the curve of `v` seed 0 equals that of `baseline` seed 0 bit for bit"});
+    runs[1].points[7].val_loss = std::nextafter(runs[1].points[7].val_loss, 0.0);
+    CHECK(warned(runs, WarningKind::identical_curves).empty());
+  }
+  SUBCASE("a baseline that rises at the end") {
+    auto runs = clean;
+    for (std::size_t i = 34; i < steps.size(); ++i) runs[0].points[i].val_loss += 0.03 * static_cast<double>(i - 33);
+    CHECK(warned(runs, WarningKind::rising_baseline).size() == 1);
+    auto other = clean;
+    other[1] = runs[0], other[1].variant = "v";  // a variant may
+    CHECK(warned(other, WarningKind::rising_baseline).empty());
+  }
+  SUBCASE("unequal evaluation sets") {
+    auto runs = clean;
+    for (Run& run : runs) run.evaluation_set = "x";
+    CHECK(warned(runs, WarningKind::unequal_evaluation).empty());
+    runs[3].evaluation_set = "y";
+    CHECK(warned(runs, WarningKind::unequal_evaluation).size() == 1);
+  }
+  SUBCASE("gaps") {
+    auto runs = clean;
+    runs[2].points.erase(runs[2].points.begin() + 20);
+    CHECK(warned(runs, WarningKind::gaps) ==
+          std::vector<std::string>{
+              "scale `default`: the curve of `baseline` seed 1 has gaps: no evaluation from step 200 to 220"});
+    const Analysis geometric = analyse({make_run("baseline", 1, geometric_steps(30), power_law(1)),
+                                        make_run("v", 1, geometric_steps(30), power_law(2))},
+                                       options_for());
+    CHECK(texts_of(geometric, WarningKind::gaps).empty());
+  }
+  SUBCASE("few seeds") {
+    CHECK(warned({clean[0], clean[1]}, WarningKind::few_seeds).size() == 1);
+    CHECK(warned({clean[0], clean[1], clean[2], clean[3]}, WarningKind::few_seeds).size() == 1);
+  }
+  SUBCASE("hardware matters for seconds only") {
+    auto runs = clean;
+    for (Run& run : runs) run.hardware = &run == &runs[0] ? "a" : "b";
+    CHECK(warned(runs, WarningKind::hardware).empty());
+    for (Run& run : runs) {
+      for (Point& point : run.points) point.cost[static_cast<std::size_t>(Cost::seconds)] = *point.cost[0];
+    }
+    const Analysis analysis = analyse(runs, options_for());
+    REQUIRE(texts_of(analysis, WarningKind::hardware).size() == 1);
+    for (const Warning& warning : analysis.warnings) {
+      if (warning.kind == WarningKind::hardware) CHECK(warning.cost == Cost::seconds);
+    }
+  }
+  SUBCASE("unfinished runs") {
+    auto runs = clean;
+    runs[0].status = "finished", runs[1].status = "diverged";
+    CHECK(warned(runs, WarningKind::unfinished).size() == 1);
+  }
+  SUBCASE("an A/A arm that is not where it should be") {
+    auto runs = clean;
+    for (int s = 0; s < 3; ++s) {
+      runs.push_back(make_run("baseline (A/A)", 100 + s, steps, power_law(1.3 + 0.01 * s)));
+    }
+    CHECK(warned(runs, WarningKind::noise_floor).size() == 3);
+  }
+  SUBCASE("scales without a baseline or a variant") {
+    auto runs = clean;
+    runs.push_back(make_run("v", 1, steps, power_law(2), "alone"));
+    CHECK(warned(runs, WarningKind::missing) ==
+          std::vector<std::string>{"scale `alone` has no run of the baseline `baseline` and is left out"});
+  }
+}

@@ -1,0 +1,43 @@
+// A small tokenised corpus and the command lines that the end-to-end tests share.
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include <string>
+#include <vector>
+
+#include "tests/harness/files.h"
+#include "tests/harness/process.h"
+
+namespace isoloss::test {
+
+class Workspace {
+ public:
+  Workspace() {
+    const ProcessResult result =
+        run({program("tokenize"), "builtin:stories:0.2", "--tokenizer", "bytes", "--out", tokens()});
+    REQUIRE_MESSAGE(result.exit_code == 0, result.err);
+  }
+
+  std::string tokens() const { return folder_ / "tokens"; }
+  std::string path(const std::string& name) const { return folder_ / name; }
+
+  /// train with a tiny nano; further arguments follow.
+  std::vector<std::string> train(const std::string& out, const std::vector<std::string>& more = {}) const {
+    std::vector<std::string> command{program("train"), "nano", "--out", path(out), "--threads", "1"};
+    for (const char* set : {"model.layers=2", "model.width=32", "model.heads=2", "model.context=32", "run.steps=40",
+                            "run.micro_batch=4", "run.batch_tokens=128", "run.eval_every=10", "run.eval_tokens=640",
+                            "run.checkpoint_every=4", "run.log_every=1"}) {
+      command.insert(command.end(), {"--set", set});
+    }
+    command.insert(command.end(), {"--set", "data.train=" + tokens() + "/train_*.bin", "--set",
+                                   "data.val=" + tokens() + "/val_*.bin"});
+    command.insert(command.end(), more.begin(), more.end());
+    return command;
+  }
+
+ private:
+  TemporaryFolder folder_;
+};
+
+}  // namespace isoloss::test

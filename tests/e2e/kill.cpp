@@ -1,0 +1,156 @@
+// Accidents: SIGKILL at random moments, polite signals, a full disk, torn checkpoints.
+#include <algorithm>
+#include <csignal>
+#include <filesystem>
+#include <sstream>
+
+#include "kernels/core/file.h"
+#include "kernels/core/philox.h"
+#include "tests/e2e/fixture.h"
+
+using namespace isoloss;
+using namespace isoloss::test;
+namespace fs = std::filesystem;
+
+namespace {
+/// A record without what time decides: lines up to `"seconds"`, and from the loss on.
+std::string timeless(const std::string& record) {
+  std::string out;
+  std::istringstream in(record);
+  for (std::string line; std::getline(in, line);) {
+    for (const char* key : {"\"seconds\":", "\"tokens_per_second\":"}) {
+      const auto at = line.find(key);
+      if (at == std::string::npos) continue;
+      const auto end = line.find_first_of(",}", at);
+      line.erase(at, end - at);
+    }
+    out += line + "\n";
+  }
+  return out;
+}
+
+void check_same_run(const std::string& a, const std::string& b) {
+  CHECK(read_file(a + "/model.safetensors") == read_file(b + "/model.safetensors"));
+  CHECK(timeless(read_file(a + "/log.jsonl")) == timeless(read_file(b + "/log.jsonl")));
+  CHECK(timeless(read_file(a + "/eval.jsonl")) == timeless(read_file(b + "/eval.jsonl")));
+}
+
+bool has_checkpoint(const std::string& folder) {
+  if (!fs::exists(folder + "/checkpoints")) return false;
+  for (const auto& entry : fs::directory_iterator(folder + "/checkpoints")) {
+    if (entry.path().extension() != ".tmp") return true;
+  }
+  return false;
+}
+}  // namespace
+
+TEST_CASE("killed at random moments and resumed, a run ends with the bits of the undisturbed one") {
+  const Workspace workspace;
+  const std::vector<std::string> more{"--set", "run.steps=120"};
+  REQUIRE(run(workspace.train("whole", more)).exit_code == 0);
+  Philox random(20);
+  int kills = 0;
+  bool started = false;
+  for (int attempt = 0; attempt < 60; ++attempt) {
+    std::vector<std::string> arguments = more;
+    if (started && !has_checkpoint(workspace.path("killed"))) fs::remove_all(workspace.path("killed")), started = false;
+    if (started) arguments.push_back("--resume");
+    ProcessOptions options;
+    options.signal = SIGKILL;
+    options.signal_after_seconds = 0.05 + 0.4 * random.uniform();
+    const ProcessResult result = run(workspace.train("killed", arguments), options);
+    started = fs::exists(workspace.path("killed"));
+    if (result.signal == SIGKILL) {
+      ++kills;
+      continue;
+    }
+    REQUIRE_MESSAGE(result.exit_code == 0, result.err);
+    break;
+  }
+  CHECK(kills >= 1);
+  check_same_run(workspace.path("whole"), workspace.path("killed"));
+}
+
+TEST_CASE("SIGINT and SIGTERM: the step is finished, the newest checkpoint is of the last logged step, exit 130") {
+  const Workspace workspace;
+  for (const int signal : {SIGINT, SIGTERM}) {
+    CAPTURE(signal);
+    const std::string name = "signalled" + std::to_string(signal);
+    ProcessOptions options;
+    options.signal = signal;
+    options.signal_after_seconds = 0.4;
+    const ProcessResult result =
+        run(workspace.train(name, {"--set", "run.steps=100000", "--set", "run.checkpoint_every=0"}), options);
+    CHECK_MESSAGE(result.exit_code == 130, result.err);
+    const std::string log = read_file(workspace.path(name) + "/log.jsonl");
+    CHECK(log.ends_with("}\n"));
+    const std::string last = log.substr(log.rfind('{'));
+    const auto at = last.find("\"step\":");
+    REQUIRE(at != std::string::npos);
+    const std::string step = std::to_string(std::stoll(last.substr(at + 7)));
+    const std::string folder = "step_" + std::string(8 - step.size(), '0') + step;
+    CHECK_MESSAGE(fs::exists(workspace.path(name) + "/checkpoints/" + folder + "/state.json"), folder);
+  }
+}
+
+TEST_CASE("a full disk is one line and exit 1; what was there stays, and the run goes on when there is room") {
+  const Workspace workspace;
+  REQUIRE(run(workspace.train("whole")).exit_code == 0);
+  // Room for the records but not for the optimizer's file: the first checkpoint fails.
+  ProcessOptions options;
+  options.file_bytes = 200000;
+  const ProcessResult full = run(workspace.train("full"), options);
+  CHECK(full.exit_code == 1);
+  CHECK_MESSAGE(is_one_line_error(full.err.substr(full.err.rfind("error:"))), full.err);
+  CHECK_FALSE(has_checkpoint(workspace.path("full")));
+
+  // The same with a checkpoint before it.
+  ProcessOptions interrupt;
+  interrupt.signal = SIGINT;
+  interrupt.signal_after_seconds = 0.3;
+  const std::vector<std::string> long_run{"--set", "run.steps=2000"};
+  REQUIRE(run(workspace.train("later", long_run), interrupt).exit_code == 130);
+  const auto checkpoints = [&] {
+    std::vector<std::string> names;
+    for (const auto& entry : fs::directory_iterator(workspace.path("later") + "/checkpoints"))
+      names.push_back(entry.path().filename());
+    return names;
+  };
+  const auto before = checkpoints();
+  REQUIRE_FALSE(before.empty());
+  std::vector<std::string> resume = long_run;
+  resume.push_back("--resume");
+  const ProcessResult again = run(workspace.train("later", resume), options);
+  CHECK(again.exit_code == 1);
+  for (const std::string& name : before)
+    CHECK(fs::exists(workspace.path("later") + "/checkpoints/" + name + "/state.json"));
+}
+
+TEST_CASE("a checkpoint cut short is passed over for the one before it") {
+  const Workspace workspace;
+  REQUIRE(run(workspace.train("whole")).exit_code == 0);
+  ProcessOptions interrupt;
+  interrupt.signal = SIGKILL;
+  interrupt.signal_after_seconds = 1.0;
+  run(workspace.train("cut", {"--set", "run.steps=40"}), interrupt);
+  if (fs::exists(workspace.path("cut") + "/model.safetensors")) {
+    // This machine was quick; pretend that the end never came.
+    std::string manifest = read_file(workspace.path("cut") + "/manifest.json");
+    manifest.replace(manifest.find("\"finished\""), 10, "\"running\"");
+    write_file_atomically(workspace.path("cut") + "/manifest.json", manifest);
+    fs::remove(workspace.path("cut") + "/model.safetensors");
+  }
+  std::vector<fs::path> checkpoints;
+  for (const auto& entry : fs::directory_iterator(workspace.path("cut") + "/checkpoints")) {
+    if (entry.path().extension() != ".tmp") checkpoints.push_back(entry.path());
+  }
+  std::sort(checkpoints.begin(), checkpoints.end());
+  REQUIRE(checkpoints.size() >= 2);
+  fs::resize_file(checkpoints.back() / "model.safetensors",
+                  fs::file_size(checkpoints.back() / "model.safetensors") - 7);
+  const ProcessResult resumed = run(workspace.train("cut", {"--resume"}));
+  REQUIRE_MESSAGE(resumed.exit_code == 0, resumed.err);
+  CHECK(resumed.err.find("warning: ") != std::string::npos);
+  CHECK(resumed.err.find(checkpoints.back().filename().string()) != std::string::npos);
+  check_same_run(workspace.path("whole"), workspace.path("cut"));
+}

@@ -1,0 +1,226 @@
+#include "engine/run_record.h"
+
+#include <doctest/doctest.h>
+#include <sys/resource.h>
+
+#include <csignal>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "kernels/core/file.h"
+#include "tests/harness/files.h"
+
+using namespace isoloss;
+using isoloss::test::error_of;
+using isoloss::test::put_file;
+using isoloss::test::TemporaryFolder;
+
+namespace {
+
+Manifest example() {
+  Manifest manifest;
+  manifest.name = "nano";
+  manifest.config = R"({"model":{"layers":4},"data":{"train":["a.bin"]}})";
+  manifest.toggles = {"layernorm, pre-norm", "flash attention"};
+  manifest.parameters_total = 800000;
+  manifest.parameters_active = 790000;
+  manifest.parameters_embedding = 40000;
+  manifest.flops_per_token = 4.75e6;
+  manifest.train = {{"train_000000.bin", "ab", 12345}, {"train_000001.bin", "cd", 99}};
+  manifest.val = {{"val_000000.bin", "ef", 17}};
+  manifest.eval_sha256 = "0123";
+  manifest.eval_tokens = 128;
+  manifest.eval_windows = 2;
+  manifest.seed = 18446744073709551615u;
+  manifest.device = "cpu";
+  manifest.threads = 2;
+  manifest.cpu = "A processor";
+  manifest.version = "0.1.0";
+  manifest.compiler = "GCC 12";
+  manifest.sweep = R"({"variant":"rope","class":"compute-independent","scale":"nano","seed":1,"parts":[]})";
+  return manifest;
+}
+
+LogLine log_line(std::int64_t step) {
+  LogLine line;
+  line.step = step;
+  line.tokens = step * 768;
+  line.flops = 1e9 / 3 * static_cast<double>(step);
+  line.loss = 5.5;
+  return line;
+}
+
+EvalLine eval_line(std::int64_t step) {
+  EvalLine line;
+  line.step = step;
+  line.val_loss = 4.25;
+  return line;
+}
+
+void write_steps(RunRecord& record, std::int64_t first, std::int64_t last) {
+  for (std::int64_t step = first; step <= last; ++step) {
+    record.append(log_line(step));
+    if (step % 2 == 0) record.append(eval_line(step));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("manifest.json has the keys that ceg reads, and reads back the same") {
+  const TemporaryFolder folder;
+  const Manifest manifest = example();
+  { const RunRecord record = RunRecord::create(folder / "run", manifest); }
+  const std::string text = read_file(folder / "run/manifest.json");
+  const auto json = nlohmann::json::parse(text);
+  CHECK(json["format"] == 1);
+  CHECK(json["name"] == "nano");
+  CHECK(json["config"]["model"]["layers"] == 4);
+  CHECK(json["toggles"][1] == "flash attention");
+  CHECK(json["parameters"]["total"] == 800000);
+  CHECK(json["parameters"]["active"] == 790000);
+  CHECK(json["parameters"]["embedding"] == 40000);
+  CHECK(json["flops_per_token"] == 4.75e6);
+  CHECK(json["data"]["train"][0] == nlohmann::json{{"file", "train_000000.bin"}, {"sha256", "ab"}, {"tokens", 12345}});
+  CHECK(json["data"]["val"].size() == 1);
+  CHECK(json["data"]["tokenizer_sha256"].is_null());
+  CHECK(json["eval"] == nlohmann::json{{"data_sha256", "0123"}, {"tokens", 128}, {"windows", 2}});
+  CHECK(json["seed"] == 18446744073709551615u);
+  CHECK(json["device"] == "cpu");
+  CHECK(json["threads"] == 2);
+  CHECK(json["hardware"]["cpu"] == "A processor");
+  CHECK(json["hardware"]["gpu"].is_null());
+  CHECK(json["status"] == "running");
+  CHECK(json["sweep"]["variant"] == "rope");
+  CHECK(to_json(read_manifest(folder / "run")) == text);
+  CHECK(nlohmann::json::parse(to_json(Manifest())).contains("sweep") == false);
+}
+
+TEST_CASE("status is rewritten in place") {
+  const TemporaryFolder folder;
+  RunRecord record = RunRecord::create(folder / "run", example());
+  for (const RunStatus status :
+       {RunStatus::interrupted, RunStatus::diverged, RunStatus::finished, RunStatus::running}) {
+    record.set_status(status);
+    CHECK(read_manifest(folder / "run").status == status);
+  }
+}
+
+TEST_CASE("lines hold exactly the contract's keys, the shortest exact numbers, and null for what is absent") {
+  LogLine log = log_line(3);
+  log.learning_rate = 0.1;
+  log.grad_norm = std::numeric_limits<double>::quiet_NaN();
+  CHECK(
+      to_json(log) ==
+      R"({"step":3,"tokens":2304,"flops":1000000000,"seconds":0,"loss":5.5,"grad_norm":null,"learning_rate":0.1,"tokens_per_second":0})");
+  EvalLine eval = eval_line(0);
+  eval.flops = 1.0 / 3;
+  CHECK(
+      to_json(eval) ==
+      R"({"step":0,"tokens":0,"flops":0.3333333333333333,"seconds":0,"joules":null,"val_loss":4.25,"block_losses":null})");
+  eval.joules = 12.5;
+  eval.block_losses = {4, 4.5};
+  const auto json = nlohmann::json::parse(to_json(eval));
+  CHECK(json["joules"] == 12.5);
+  CHECK(json["block_losses"] == nlohmann::json{4, 4.5});
+  for (const double value : {5e-324, 1.7976931348623157e308, 0.1 + 0.2, 123456789012345680.0}) {
+    log.seconds = value;
+    CHECK(nlohmann::json::parse(to_json(log))["seconds"].get<double>() == value);
+  }
+}
+
+TEST_CASE("a folder that holds a run is refused, one that holds other files is not") {
+  const TemporaryFolder folder;
+  put_file(folder / "run/config.toml", "");
+  CHECK_FALSE(holds_run(folder / "run"));
+  { const RunRecord record = RunRecord::create(folder / "run", example()); }
+  CHECK(holds_run(folder / "run"));
+  CHECK(error_of([&] { RunRecord::create(folder / "run", example()); }) ==
+        "2 [" + (folder / "run").string() +
+            "] expected a folder without a run (or --resume to go on with it), got one that holds manifest.json");
+  put_file(folder / "other/checkpoints/x", "");
+  CHECK(holds_run(folder / "other"));
+  put_file(folder / "file", "");
+  CHECK(error_of([&] { RunRecord::create(folder / "file/run", example()); }).substr(0, 3) == "1 [");
+}
+
+TEST_CASE("resume cuts what is past the checkpoint and leaves the rest byte for byte") {
+  const TemporaryFolder folder;
+  const auto log = folder / "run/log.jsonl", eval = folder / "run/eval.jsonl";
+  std::string log_until_5, eval_until_5, whole_log, whole_eval;
+  {
+    RunRecord record = RunRecord::create(folder / "run", example());
+    CHECK(record.last_evaluated_step() == -1);
+    record.append(eval_line(0));
+    write_steps(record, 1, 5);
+    CHECK(record.last_evaluated_step() == 4);
+    log_until_5 = read_file(log), eval_until_5 = read_file(eval);
+    write_steps(record, 6, 9);
+    whole_log = read_file(log), whole_eval = read_file(eval);
+    record.set_status(RunStatus::interrupted);
+  }
+  put_file(log, whole_log + R"({"step":10,"tok)");  // torn by a kill
+  {
+    RunRecord record = RunRecord::resume(folder / "run", 5);
+    CHECK(read_file(log) == log_until_5);
+    CHECK(read_file(eval) == eval_until_5);
+    CHECK(record.last_evaluated_step() == 4);
+    CHECK(read_manifest(folder / "run").status == RunStatus::running);
+    write_steps(record, 6, 9);
+  }
+  CHECK(read_file(log) == whole_log);
+  CHECK(read_file(eval) == whole_eval);
+  { const RunRecord record = RunRecord::resume(folder / "run", 9); }
+  CHECK(read_file(log) == whole_log);
+  put_file(log, whole_log.substr(0, whole_log.size() - 1));  // the last line lost its end
+  { const RunRecord record = RunRecord::resume(folder / "run", 9); }
+  CHECK(read_file(log) == whole_log.substr(0, whole_log.rfind('{')));
+  { const RunRecord record = RunRecord::resume(folder / "run", -1); }
+  CHECK(read_file(log).empty());
+}
+
+TEST_CASE("a resumed record with foreign lines or a broken manifest is an input error that names the place") {
+  const TemporaryFolder folder;
+  { const RunRecord record = RunRecord::create(folder / "run", example()); }
+  const auto log = folder / "run/log.jsonl";
+  for (const char* line : {"hello", "[1]", "{}", R"({"step":"1"})", R"({"step":1.5})"}) {
+    const std::string text = to_json(log_line(1)) + "\n" + line + "\n";
+    put_file(log, text);
+    CHECK(error_of([&] { RunRecord::resume(folder / "run", 5); }) ==
+          "2 [" + log.string() + ":2] expected a JSON object with a step, got " + line);
+    CHECK(read_file(log) == text);
+  }
+  const auto manifest = folder / "run/manifest.json";
+  const std::string whole = read_file(manifest);
+  for (const std::string& text : {std::string("{"), std::string("{}"), std::string("[]"), whole.substr(0, 100)}) {
+    put_file(manifest, text);
+    CHECK(error_of([&] { read_manifest(folder / "run"); }).substr(0, 3 + manifest.string().size()) ==
+          "2 [" + manifest.string());
+  }
+  std::string odd = whole;
+  odd.replace(odd.find("running"), 7, "jumping");
+  put_file(manifest, odd);
+  CHECK(error_of([&] { read_manifest(folder / "run"); }).find("got jumping") != std::string::npos);
+}
+
+TEST_CASE("a full disk is a run error and leaves no half line") {
+  const TemporaryFolder folder;
+  RunRecord record = RunRecord::create(folder / "run", example());
+  const auto log = folder / "run/log.jsonl";
+  write_steps(record, 1, 3);
+  const std::string before = read_file(log);
+  // A limit on file size acts like a disk that fills up in the middle of the next line.
+  const auto old_handler = std::signal(SIGXFSZ, SIG_IGN);
+  rlimit limit{};
+  REQUIRE(getrlimit(RLIMIT_FSIZE, &limit) == 0);
+  const rlim_t old_limit = limit.rlim_cur;
+  limit.rlim_cur = before.size() + 10;
+  REQUIRE(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+  const std::string error = error_of([&] { record.append(log_line(4)); });
+  limit.rlim_cur = old_limit;
+  setrlimit(RLIMIT_FSIZE, &limit);
+  std::signal(SIGXFSZ, old_handler);
+  CHECK(error.find("1 [" + log.string() + "] expected room for a line") == 0);
+  CHECK(read_file(log) == before);
+  record.append(log_line(4));
+  CHECK(read_file(log) == before + to_json(log_line(4)) + "\n");
+}

@@ -1,0 +1,165 @@
+#include "tests/harness/op_launch.h"
+
+#include <bit>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <new>
+
+#include "kernels/core/parallel.h"
+
+namespace isoloss::test {
+
+namespace {
+
+constexpr std::size_t kGuard = 512;     // bytes before and after; longer than any vector or prefetch a kernel may write
+constexpr int kPattern = 0xFF;          // as f32, f64 and bf16 all-ones bytes are a NaN, as i32 they are -1
+constexpr std::align_val_t kAlign{64};  // what the contract promises for scratch
+
+class GuardedBuffer {
+ public:
+  explicit GuardedBuffer(std::size_t bytes)
+      : bytes_(bytes), memory_(static_cast<std::byte*>(::operator new(bytes + 2 * kGuard, kAlign))) {
+    std::memset(memory_.get(), kPattern, bytes + 2 * kGuard);
+  }
+  std::byte* data() const { return memory_.get() + kGuard; }
+  bool intact() const {
+    const auto untouched = [](const std::byte* zone) {
+      for (std::size_t i = 0; i < kGuard; ++i) {
+        if (zone[i] != std::byte{kPattern}) return false;
+      }
+      return true;
+    };
+    return untouched(memory_.get()) && untouched(data() + bytes_);
+  }
+
+ private:
+  struct Free {
+    void operator()(std::byte* memory) const { ::operator delete(memory, kAlign); }
+  };
+  std::size_t bytes_;
+  std::unique_ptr<std::byte, Free> memory_;
+};
+
+template <class T>
+void copy_in(const Values& values, std::byte* to) {
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const T value = static_cast<T>(values[i]);
+    std::memcpy(to + i * sizeof(T), &value, sizeof(T));
+  }
+}
+
+template <class T>
+Values copy_out(const std::byte* from, std::int64_t count) {
+  Values values(static_cast<std::size_t>(count));
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    T value;
+    std::memcpy(&value, from + i * sizeof(T), sizeof(T));
+    values[i] = static_cast<double>(value);
+  }
+  return values;
+}
+
+void put(const Values& values, DType dtype, std::byte* to) {
+  if (dtype == DType::f64) return copy_in<double>(values, to);
+  if (dtype == DType::i32) return copy_in<std::int32_t>(values, to);
+  copy_in<float>(values, to);
+}
+
+Values get(const TensorType& type, const std::byte* from) {
+  if (type.dtype == DType::f64) return copy_out<double>(from, type.shape.count());
+  if (type.dtype == DType::i32) return copy_out<std::int32_t>(from, type.shape.count());
+  return copy_out<float>(from, type.shape.count());
+}
+
+}  // namespace
+
+TensorType with_real(TensorType type, DType real) {
+  if (type.dtype == DType::f32) type.dtype = real;
+  return type;
+}
+
+bool is_real(const TensorType& type) {
+  return type.present() && (type.dtype == DType::f32 || type.dtype == DType::f64);
+}
+
+Values rounded(Values values) {
+  for (double& value : values) value = static_cast<double>(static_cast<float>(value));
+  return values;
+}
+
+bool same_bits(const Values& a, const Values& b) {
+  if (a.size() != b.size()) return false;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    if (std::bit_cast<std::uint64_t>(a[i]) != std::bit_cast<std::uint64_t>(b[i])) return false;
+  }
+  return true;
+}
+
+LaunchResult launch_op(const OpDef& op, const Attributes& attributes, const StepState& state,
+                       const std::vector<Operand>& inputs, const LaunchRequest& request) {
+  LaunchResult result;
+  for (const Operand& input : inputs) result.in_types.push_back(with_real(input.type, request.real));
+  result.out_types = op.infer({attributes, result.in_types, {}});
+  result.out_types.resize(op.outputs.size());
+
+  std::vector<std::unique_ptr<GuardedBuffer>> buffers;
+  std::vector<std::string> labels;
+  const auto allocate = [&](std::size_t bytes, const std::string& label) {
+    buffers.push_back(std::make_unique<GuardedBuffer>(bytes));
+    labels.push_back(label);
+    return buffers.back()->data();
+  };
+
+  std::vector<Tensor> in, out;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    Tensor tensor{nullptr, result.in_types[i]};
+    if (tensor.type.present()) {
+      tensor.data = allocate(tensor.type.bytes(), std::string("input ") + op.inputs[i].name);
+      put(inputs[i].values, tensor.type.dtype, static_cast<std::byte*>(tensor.data));
+    }
+    in.push_back(tensor);
+  }
+  for (std::size_t o = 0; o < op.outputs.size(); ++o) {
+    const bool exists = result.out_types[o].present();
+    result.modes.push_back(!exists ? Mode::skip : request.modes.empty() ? Mode::write : request.modes[o]);
+    Tensor tensor{nullptr, result.out_types[o]};
+    if (result.modes[o] != Mode::skip) {
+      if (!request.in_place.empty() && request.in_place[o]) {
+        tensor.data = in[static_cast<std::size_t>(op.input(op.outputs[o].in_place_of))].data;
+      } else {
+        tensor.data = allocate(tensor.type.bytes(), std::string("output ") + op.outputs[o].name);
+      }
+      if (result.modes[o] == Mode::accumulate) {
+        put(request.previous[o], tensor.type.dtype, static_cast<std::byte*>(tensor.data));
+      }
+    }
+    out.push_back(tensor);
+  }
+
+  set_threads(request.threads);
+  DeviceContext context;
+  context.kind = request.device;
+  context.state = &state;
+  if (op.scratch != nullptr) {
+    const std::size_t bytes =
+        op.scratch({attributes, result.in_types, result.out_types}, request.device, request.threads);
+    if (bytes > 0) {
+      context.scratch = {allocate(bytes, "scratch"), {DType::u8, {static_cast<std::int64_t>(bytes)}}};
+    }
+  }
+  op.launcher(request.device)(context, {in, out, result.modes, attributes});
+
+  for (const Tensor& tensor : in) {
+    result.in_after.push_back(tensor ? get(tensor.type, static_cast<const std::byte*>(tensor.data)) : Values{});
+  }
+  for (const Tensor& tensor : out) {
+    result.out.push_back(tensor ? get(tensor.type, static_cast<const std::byte*>(tensor.data)) : Values{});
+  }
+  for (std::size_t i = 0; i < buffers.size(); ++i) {
+    if (!buffers[i]->intact()) result.faults.push_back("wrote outside " + labels[i]);
+  }
+  return result;
+}
+
+}  // namespace isoloss::test

@@ -1,0 +1,51 @@
+// Runs one operation on the host between guard zones, with every type, mode and aliasing the contract allows.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "kernels/core/op.h"
+
+namespace isoloss::test {
+
+/// Elements of a tensor of any type as doubles (exact for f32 and i32). Empty: the tensor is absent.
+using Values = std::vector<double>;
+
+/// An input tensor: its type with real tensors spelled f32, and its contents (exact in f32).
+struct Operand {
+  TensorType type;
+  Values values;
+};
+
+/// The type with f32 replaced by `real`.
+TensorType with_real(TensorType type, DType real);
+bool is_real(const TensorType& type);
+/// Every element rounded to float.
+Values rounded(Values values);
+/// Same length and same bits in every element (so -0 differs from 0, and one NaN equals the same NaN).
+bool same_bits(const Values& a, const Values& b);
+
+struct LaunchRequest {
+  DeviceKind device = DeviceKind::ref;
+  DType real = DType::f32;
+  int threads = 1;
+  std::vector<Mode> modes;       ///< by output; empty: write everything that exists
+  std::vector<bool> in_place;    ///< by output: share the buffer of `in_place_of`; empty: none
+  std::vector<Values> previous;  ///< by output: contents that Mode::accumulate finds
+};
+
+struct LaunchResult {
+  std::vector<TensorType> in_types, out_types;
+  std::vector<Mode> modes;          ///< as passed: skip where an output does not exist
+  std::vector<Values> in_after;     ///< the inputs as the launch left them
+  std::vector<Values> out;          ///< by output; empty where skipped
+  std::vector<std::string> faults;  ///< broken guard zones
+};
+
+/// Infers the types, lays every tensor and the scratch between guard zones, fills outputs and scratch with NaN and
+/// launches. Errors of the shape rule pass through.
+LaunchResult launch_op(const OpDef& op, const Attributes& attributes, const StepState& state,
+                       const std::vector<Operand>& inputs, const LaunchRequest& request);
+
+}  // namespace isoloss::test

@@ -1,0 +1,34 @@
+// Runs a program of the build as a user would, with the accidents a user's machine can have.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace isoloss::test {
+
+struct ProcessOptions {
+  std::string input;                ///< standard input
+  std::uint64_t file_bytes = 0;     ///< > 0: no file may grow beyond this, as on a full disk
+  double signal_after_seconds = 0;  ///< > 0: send `signal` then, unless the program has ended
+  int signal = 0;
+};
+
+struct ProcessResult {
+  int exit_code = -1;  ///< -1 when a signal ended it
+  int signal = 0;
+  std::string out, err;
+};
+
+/// The full path of a program of this build.
+std::string program(const std::string& name);
+
+/// Runs to the end. The first element is the path of the program.
+ProcessResult run(const std::vector<std::string>& arguments, const ProcessOptions& options = {});
+
+/// True when `text` is exactly one line "error: [where] expected X, got Y".
+bool is_one_line_error(const std::string& text);
+
+}  // namespace isoloss::test

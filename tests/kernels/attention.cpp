@@ -1,0 +1,211 @@
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "kernels/core/error.h"
+#include "tests/harness/op_case.h"
+
+namespace isoloss::test {
+namespace {
+
+struct Sizes {
+  std::int64_t B, T;
+  int heads, kv_heads;
+  std::int64_t D;
+  int window = 0;
+  double p = 0;
+};
+
+Attributes attributes_of(const Sizes& sizes) {
+  return {
+      {"heads", sizes.heads}, {"kv_heads", sizes.kv_heads}, {"window", sizes.window}, {"p", sizes.p}, {"node", 4242}};
+}
+
+OpCase attention_case(const char* op, const char* name, const Sizes& sizes) {
+  const std::int64_t lanes = sizes.heads + 2 * sizes.kv_heads;
+  OpCase test;
+  test.name = name;
+  test.op = op;
+  test.attributes = attributes_of(sizes);
+  test.inputs = {{"qkv", f32({sizes.B, sizes.T, lanes * sizes.D})}};
+  test.rejects = {{"qkv", f32({sizes.B, sizes.T, lanes * sizes.D + 1})}, {"qkv", f32({sizes.T, lanes * sizes.D})}};
+  return test;
+}
+
+// The shapes reach every branch of the cpu versions: widths below, at and beyond a vector and no multiple of one,
+// lengths around a tile and over several, windows inside a tile and across tiles, shared key heads.
+struct Named {
+  const char* name;
+  Sizes sizes;
+};
+const Named kCases[] = {
+    {"tiny", {1, 3, 1, 1, 2}},
+    {"one token", {2, 1, 2, 1, 4}},
+    {"two heads", {2, 9, 2, 2, 5}},
+    {"one tile", {1, 64, 1, 1, 16}},
+    {"a tile and one", {1, 65, 2, 1, 24}},
+    {"several tiles", {1, 200, 1, 1, 33}},
+    {"wide heads", {1, 70, 1, 1, 130}},
+    {"grouped queries", {2, 20, 4, 2, 8}},
+    {"multi-query", {1, 75, 3, 1, 32}},
+    {"window of one", {1, 12, 1, 1, 4, 1}},
+    {"window inside a tile", {2, 40, 2, 2, 8, 7}},
+    {"window across tiles", {1, 220, 1, 1, 16, 90}},
+    {"window that reaches one query of the next tile but one", {1, 150, 1, 1, 8, 66}},
+    {"window that ends with a tile", {1, 150, 1, 1, 8, 65}},
+    {"window longer than the text", {1, 30, 2, 1, 8, 99}},
+    {"dropout", {2, 21, 2, 1, 8, 0, 0.3}},
+    {"dropout over tiles and window", {1, 150, 2, 2, 16, 70, 0.2}},
+};
+
+Values output_of(const char* op, const OpCase& test, DeviceKind device, DType real,
+                 const std::vector<Operand>& inputs) {
+  LaunchRequest request{.device = device, .real = real, .threads = 2, .modes = {}, .in_place = {}, .previous = {}};
+  request.in_place.assign(find_op(op).outputs.size(), false);
+  return launch_op(find_op(op), test.attributes, test.state, inputs, request).out[0];
+}
+
+double largest_difference(const Values& a, const Values& b) {
+  REQUIRE(a.size() == b.size());
+  double most = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    const double difference = std::abs(a[i] - b[i]);
+    if (!(difference <= most)) most = difference;  // keeps NaN
+  }
+  return most;
+}
+
+}  // namespace
+
+TEST_CASE("attention_flash") {
+  for (const Named& named : kCases) check_op(attention_case("attention_flash", named.name, named.sizes));
+  OpCase later = attention_case("attention_flash", "dropout in a later micro-batch", {2, 10, 2, 2, 4, 0, 0.5});
+  later.state.micro_batch = 2;
+  check_op(later);
+}
+
+TEST_CASE("attention_naive") {
+  for (const Named& named : kCases) check_op(attention_case("attention_naive", named.name, named.sizes));
+}
+
+TEST_CASE("attention: naive and flash are the same function") {
+  for (const Named& named : kCases) {
+    CAPTURE(named.name);
+    const OpCase test = attention_case("attention_flash", named.name, named.sizes);
+    const std::vector<Operand> inputs = operands_of(test, find_op("attention_flash"));
+    // In double both agree to rounding; float outputs are averages of values around 1 with a few roundings each.
+    CHECK(largest_difference(output_of("attention_flash", test, DeviceKind::ref, DType::f64, inputs),
+                             output_of("attention_naive", test, DeviceKind::ref, DType::f64, inputs)) < 1e-13);
+    CHECK(largest_difference(output_of("attention_flash", test, DeviceKind::cpu, DType::f32, inputs),
+                             output_of("attention_naive", test, DeviceKind::cpu, DType::f32, inputs)) < 1e-5);
+  }
+}
+
+TEST_CASE("attention: multi-query is multi-head with repeated keys and values") {
+  const Sizes shared{2, 11, 3, 1, 4}, repeated{2, 11, 3, 3, 4};
+  const OpCase small = attention_case("attention_flash", "shared", shared);
+  const OpCase large = attention_case("attention_flash", "repeated", repeated);
+  const std::vector<Operand> inputs = operands_of(small, find_op("attention_flash"));
+  std::vector<Operand> copies = operands_of(large, find_op("attention_flash"));
+  for (std::size_t token = 0; token < 22; ++token) {
+    for (std::size_t i = 0; i < 36; ++i) {
+      const std::size_t from = i < 12 ? i : (i < 24 ? 12 : 16) + i % 4;
+      copies[0].values[token * 36 + i] = inputs[0].values[token * 20 + from];
+    }
+  }
+  CHECK(output_of("attention_flash", small, DeviceKind::ref, DType::f64, inputs) ==
+        output_of("attention_flash", large, DeviceKind::ref, DType::f64, copies));
+}
+
+TEST_CASE("attention: two micro-batches drop what the whole batch drops") {
+  const OpCase whole = attention_case("attention_flash", "whole", {2, 9, 2, 2, 4, 0, 0.5});
+  OpCase part = attention_case("attention_flash", "part", {1, 9, 2, 2, 4, 0, 0.5});
+  const std::vector<Operand> inputs = operands_of(whole, find_op("attention_flash"));
+  for (const DeviceKind device : {DeviceKind::ref, DeviceKind::cpu}) {
+    Values joined;
+    for (part.state.micro_batch = 0; part.state.micro_batch < 2; ++part.state.micro_batch) {
+      const auto begin = inputs[0].values.begin() + part.state.micro_batch * 9 * 24;
+      const Operand half{f32({1, 9, 24}), Values(begin, begin + 9 * 24)};
+      const Values y = output_of("attention_flash", part, device, DType::f32, {half});
+      joined.insert(joined.end(), y.begin(), y.end());
+    }
+    CHECK(joined == output_of("attention_flash", whole, device, DType::f32, inputs));
+  }
+}
+
+TEST_CASE("attention: scores far apart neither overflow nor lose the largest") {
+  OpCase test = attention_case("attention_flash", "steep", {1, 130, 1, 1, 16});
+  test.inputs[0].fill = Fill::normal(0, 30);
+  const std::vector<Operand> inputs = operands_of(test, find_op("attention_flash"));
+  const Values exact = output_of("attention_flash", test, DeviceKind::ref, DType::f64, inputs);
+  for (const char* op : {"attention_flash", "attention_naive"}) {
+    // Scores up to some 1e4 carry float roundings near 1e-3, which are relative errors of the probabilities.
+    CHECK(largest_difference(exact, output_of(op, test, DeviceKind::cpu, DType::f32, inputs)) < 0.1);
+  }
+}
+
+TEST_CASE("attention: the future does not leak, not even as NaN from other tiles") {
+  const OpCase test = attention_case("attention_flash", "causal", {1, 200, 1, 1, 16});
+  std::vector<Operand> inputs = operands_of(test, find_op("attention_flash"));
+  const Values before = output_of("attention_flash", test, DeviceKind::cpu, DType::f32, inputs);
+  for (std::size_t i = 130 * 48; i < 200 * 48; ++i) inputs[0].values[i] = std::numeric_limits<double>::quiet_NaN();
+  for (const char* op : {"attention_flash", "attention_naive"}) {
+    const Values after = output_of(op, test, DeviceKind::cpu, DType::f32, inputs);
+    for (std::size_t i = 0; i < 128 * 16; ++i) REQUIRE(std::abs(after[i] - before[i]) < 1e-5);  // as above
+    for (std::size_t i = 130 * 16; i < 200 * 16; ++i) REQUIRE(std::isnan(after[i]));
+  }
+}
+
+TEST_CASE("attention_cached") {
+  for (const std::int64_t position : {0, 1, 6, 99}) {
+    for (const int window : {0, 3}) {
+      OpCase test;
+      test.name = "cached";
+      test.op = "attention_cached";
+      test.attributes = attributes_of({2, 1, 4, 2, 20, window});
+      test.inputs = {{"qkv", f32({2, 1, 160})}, {"cache", f32({2, 100, 80})}};
+      test.updated = {"cache"};
+      test.constants = {"qkv", "cache"};
+      test.state.position = position;
+      test.rejects = {{"qkv", f32({2, 2, 160})}, {"cache", f32({1, 100, 80})}, {"cache", f32({2, 100, 40})}};
+      check_op(test);
+    }
+  }
+}
+
+TEST_CASE("attention_cached: token by token gives the rows of the whole text, and a full cache is an error") {
+  const Sizes sizes{1, 12, 2, 1, 6, 5};
+  const OpCase whole = attention_case("attention_flash", "whole", sizes);
+  const std::vector<Operand> text = operands_of(whole, find_op("attention_flash"));
+  const Values expected = output_of("attention_flash", whole, DeviceKind::ref, DType::f64, text);
+  const OpDef& op = find_op("attention_cached");
+  Operand cache{f32({1, 12, 12}), Values(144, 0.0)};
+  StepState state = whole.state;
+  for (std::int64_t t = 0; t < 12; ++t) {
+    state.position = t;
+    const auto at = text[0].values.begin() + t * 24;
+    const Operand token{f32({1, 1, 24}), Values(at, at + 24)};
+    const LaunchResult result = launch_op(op, whole.attributes, state, {token, cache},
+                                          {.device = DeviceKind::ref,
+                                           .real = DType::f64,
+                                           .threads = 1,
+                                           .modes = {},
+                                           .in_place = {false},
+                                           .previous = {}});
+    cache.values = result.in_after[1];
+    const Values row(expected.begin() + t * 12, expected.begin() + (t + 1) * 12);
+    CHECK(largest_difference(result.out[0], row) < 1e-13);  // rounding of double
+  }
+  state.position = 12;
+  for (const DeviceKind device : {DeviceKind::ref, DeviceKind::cpu}) {
+    const Operand token{f32({1, 1, 24}), Values(24, 1.0)};
+    CHECK_THROWS_AS(
+        launch_op(
+            op, whole.attributes, state, {token, cache},
+            {.device = device, .real = DType::f32, .threads = 1, .modes = {}, .in_place = {false}, .previous = {}}),
+        Error);
+  }
+}
+
+}  // namespace isoloss::test

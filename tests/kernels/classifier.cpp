@@ -1,0 +1,92 @@
+// The fused loss head, and the unfused composition that is its oracle.
+#include <doctest/doctest.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/harness/op_case.h"
+
+namespace isoloss::test {
+
+namespace {
+
+OpCase classifier(std::string name, Shape x, std::int64_t padded, std::int64_t vocab, double scale) {
+  const auto v = static_cast<double>(vocab);
+  return {.name = std::move(name),
+          .op = "classifier",
+          .attributes = {{"vocab", v}, {"scale", scale}},
+          .inputs = {{"x", f32(x)},
+                     {"w", f32({padded, x[-1]}), Fill::normal(0, 0.5)},
+                     {"targets", i32(x.without_last()), Fill::integers(0, v)}},
+          .rejects = {{"w", f32({padded, x[-1] + 1})},
+                      {"w", f32({vocab - 1, x[-1]})},
+                      {"targets", i32({x[0], x[1] + 1})},
+                      {"targets", f32(x.without_last())}}};
+}
+
+}  // namespace
+
+TEST_CASE("classifier") {
+  check_op(classifier("padded vocabulary", {2, 9, 21}, 80, 65, 1));
+  check_op(classifier("exact vocabulary, scaled gradient", {3, 5, 33}, 64, 64, 0.25));
+  check_op(classifier("two classes", {1, 7, 5}, 2, 2, 1));
+}
+
+TEST_CASE("classifier: more rows than the logits of one chunk") {
+  const OpCase test = classifier("chunks", {2, 300, 2}, 17000, 16777, 1);
+  const OpDef& op = find_op("classifier_gradient");
+  const std::vector<Operand> inputs = operands_of(test, op);
+  const auto launch = [&](DeviceKind device, DType real) {
+    LaunchRequest request;
+    request.device = device;
+    request.real = real;
+    request.threads = 2;
+    return launch_op(op, test.attributes, test.state, inputs, request);
+  };
+  const LaunchResult exact = launch(DeviceKind::ref, DType::f64), plain = launch(DeviceKind::ref, DType::f32);
+  const LaunchResult fast = launch(DeviceKind::cpu, DType::f32);
+  CHECK(fast.faults.empty());
+  for (std::size_t o = 0; o < exact.out.size(); ++o) {
+    double allowed = 0, error = 0, largest = 0;
+    for (std::size_t i = 0; i < exact.out[o].size(); ++i) {
+      allowed = std::max(allowed, std::abs(plain.out[o][i] - exact.out[o][i]));
+      error = std::max(error, std::abs(fast.out[o][i] - exact.out[o][i]));
+      largest = std::max(largest, std::abs(exact.out[o][i]));
+    }
+    CAPTURE(op.outputs[o].name);
+    CHECK(error <= test.error_multiple * allowed + 0x1p-23 * largest);  // the harness's policy
+  }
+}
+
+TEST_CASE("classifier: a target beyond the vocabulary makes its loss NaN and harms nobody else") {
+  OpCase test = classifier("targets", {1, 3, 4}, 20, 18, 1);
+  test.inputs[2].fill = Fill::values({17, 18, -1});
+  const OpDef& op = find_op("classifier_gradient");
+  for (const DeviceKind device : {DeviceKind::ref, DeviceKind::cpu}) {
+    LaunchRequest request;
+    request.device = device;
+    const LaunchResult result = launch_op(op, test.attributes, test.state, operands_of(test, op), request);
+    CHECK(result.faults.empty());
+    CHECK(std::isfinite(result.out[0][0]));
+    CHECK(std::isnan(result.out[0][1]));
+    CHECK(std::isnan(result.out[0][2]));
+    CHECK(std::isnan(result.out[1][0]));
+  }
+}
+
+TEST_CASE("cross_entropy") {
+  for (const std::int64_t vocab : {2, 16, 67, 80}) {
+    check_op({.name = fmt::format("cross_entropy {}", vocab),
+              .op = "cross_entropy",
+              .attributes = {{"vocab", static_cast<double>(vocab)}, {"scale", 0.5}},
+              .inputs = {{"logits", f32({2, 6, 80}), Fill::normal(0, 3)},
+                         {"targets", i32({2, 6}), Fill::integers(0, static_cast<double>(vocab))}},
+              .rejects = {{"logits", f32({2, 6, 1})}, {"targets", i32({6, 2})}}});
+  }
+}
+
+}  // namespace isoloss::test

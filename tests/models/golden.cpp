@@ -1,0 +1,240 @@
+// Golden values: loss and every gradient against PyTorch for each toggle, and a 20-step AdamW trajectory
+// (tests/golden/make_golden.py says how they were made; everything there is float64).
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <map>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "engine/optimizer.h"
+#include "engine/safetensors.h"
+#include "engine/training_model.h"
+#include "kernels/core/philox.h"
+#include "models/config_keys.h"
+#include "models/transformer.h"
+
+using namespace isoloss;
+
+namespace {
+
+constexpr std::int64_t kRows = 3;
+constexpr std::uint64_t kSeed = 7;
+
+struct GoldenCase {
+  std::string name;
+  ModelSpec spec;
+};
+
+ConfigValue value_of(const ConfigKey& key, const std::string& text) {
+  if (key.is_text) return text;
+  if (text == "true" || text == "false") return text == "true";
+  if (text.find('.') != std::string::npos) return std::stod(text);
+  return static_cast<std::int64_t>(std::stoll(text));
+}
+
+/// "name model.key=value …", one case a line; for the trajectory without the name.
+GoldenCase parse_case(const std::string& line, bool named) {
+  std::istringstream in(line);
+  GoldenCase golden;
+  if (named) in >> golden.name;
+  Configuration configuration;
+  for (std::string word; in >> word;) {
+    const auto equals = word.find('=');
+    const ConfigKey& key = find_config_key(word.substr(0, equals), "golden");
+    REQUIRE(key.set(configuration, value_of(key, word.substr(equals + 1))));
+  }
+  golden.spec = configuration.model;
+  golden.spec.validate();
+  return golden;
+}
+
+std::vector<GoldenCase> golden_cases() {
+  std::ifstream file("tests/golden/toggles.txt");
+  std::vector<GoldenCase> cases;
+  for (std::string line; std::getline(file, line);) cases.push_back(parse_case(line, true));
+  REQUIRE(cases.size() >= 25);
+  return cases;
+}
+
+/// weight() of make_golden.py.
+template <class T>
+void fill_weights(ParameterStore& store) {
+  for (const ParameterInfo& info : store.all()) {
+    const double phase = static_cast<double>(hash_name(info.name) % 1000) / 100.0;
+    const bool norm = info.name.find(".ln_") != std::string::npos && info.name.ends_with("weight");
+    const double offset = norm ? 1.0 : 0.0, scale = norm ? 0.3 : info.shape.rank() == 1 ? 0.1 : 0.35;
+    T* out = store.value(info.name).as<T>();
+    for (std::int64_t i = 0; i < info.used(); ++i) {
+      out[i] = static_cast<T>(offset + scale * std::sin(1.3 * static_cast<double>(i) + phase));
+    }
+  }
+}
+
+void fill_tokens(Executor& executor, std::int64_t step, const ModelSpec& spec) {
+  const auto id = [&](std::int64_t b, std::int64_t t) {
+    return static_cast<std::int32_t>((7 * step + 5 * b + 3 * t * t + t) % spec.vocab);
+  };
+  for (std::int64_t b = 0; b < kRows; ++b) {
+    for (std::int64_t t = 0; t < spec.context; ++t) {
+      executor.tensor("ids").as<std::int32_t>()[b * spec.context + t] = id(b, t);
+      executor.tensor("targets").as<std::int32_t>()[b * spec.context + t] = id(b, t + 1);
+    }
+  }
+}
+
+std::vector<double> stored(const SafetensorsFile& file, const std::string& name) {
+  const StoredTensor* tensor = file.find(name);
+  REQUIRE_MESSAGE(tensor != nullptr, name);
+  std::vector<double> values(static_cast<std::size_t>(tensor->count()));
+  read_values(*tensor, std::span<double>(values), name);
+  return values;
+}
+
+/// Largest |got - wanted| over the largest |wanted|; infinity when one is NaN.
+template <class T>
+double relative_error(const T* got, const std::vector<double>& wanted) {
+  double largest = 1e-30, worst = 0;
+  for (const double value : wanted) largest = std::max(largest, std::abs(value));
+  for (std::size_t i = 0; i < wanted.size(); ++i) {
+    const double error = std::abs(static_cast<double>(got[i]) - wanted[i]);
+    if (!(error <= worst)) worst = std::isnan(error) ? HUGE_VAL : error;
+  }
+  return worst / largest;
+}
+
+/// The relative error of the loss and of each gradient of a case, by name. Also checks what has no tolerance: that the
+/// model has exactly PyTorch's parameters, and that padding rows have no gradient.
+template <class T>
+std::map<std::string, double> errors_of(const GoldenCase& golden, const SafetensorsFile& file, DeviceKind device) {
+  ParameterStore store(dtype_of<T>);
+  Graph graph = training_graph(golden.spec, store, kRows, 1, dtype_of<T>);
+  store.lay_out();
+  store.allocate(true);
+  fill_weights<T>(store);
+  Executor executor(std::move(graph), store, device);
+  fill_tokens(executor, 0, golden.spec);
+  StepState state;
+  state.seed = kSeed;
+  executor.run(state);
+  std::map<std::string, double> errors;
+  errors["loss"] = relative_error(executor.tensor("lm_head.loss").as<T>(), stored(file, golden.name + "/loss"));
+  for (const ParameterInfo& info : store.all()) {
+    const T* gradient = store.gradient(info.name).template as<T>();
+    errors[info.name] = relative_error(gradient, stored(file, golden.name + "/" + info.name));
+    CHECK(std::all_of(gradient + info.used(), gradient + info.count(), [](T value) { return value == 0; }));
+  }
+  const auto in_file = std::count_if(file.tensors().begin(), file.tensors().end(),
+                                     [&](const auto& tensor) { return tensor.name.starts_with(golden.name + "/"); });
+  CHECK(static_cast<std::size_t>(in_file) == errors.size());
+  return errors;
+}
+
+}  // namespace
+
+// Both sides compute in double; what differs is the order of sums, some 1e-15 of each term, over a few hundred terms.
+TEST_CASE("ref in double: loss and every gradient equal PyTorch's for each toggle") {
+  const SafetensorsFile file("tests/golden/toggles.safetensors");
+  for (const GoldenCase& golden : golden_cases()) {
+    CAPTURE(golden.name);
+    for (const auto& [name, error] : errors_of<double>(golden, file, DeviceKind::ref)) {
+      CAPTURE(name);
+      CHECK(error < 1e-11);
+    }
+  }
+}
+
+// The policy: cpu may err by a small multiple of what the plain loops err by in the same precision. Which tensor of
+// which case suffers most is chance, so the plain error is the worst of all, and the multiple is 2. A wrong term would
+// show as 1e-2 and more: 1e-3 bounds the plain error itself.
+TEST_CASE("cpu in float: loss and every gradient as near to PyTorch's as plain loops in float come") {
+  const SafetensorsFile file("tests/golden/toggles.safetensors");
+  double plain = 0;
+  for (const GoldenCase& golden : golden_cases()) {
+    for (const auto& [name, error] : errors_of<float>(golden, file, DeviceKind::ref)) {
+      if (!(error <= plain)) plain = error;
+    }
+  }
+  CHECK(plain < 1e-3);
+  for (const GoldenCase& golden : golden_cases()) {
+    CAPTURE(golden.name);
+    for (const auto& [name, error] : errors_of<float>(golden, file, DeviceKind::cpu)) {
+      CAPTURE(name);
+      CHECK(error < 2 * plain);
+    }
+  }
+}
+
+TEST_CASE("20 steps of AdamW with warm-up, cosine, clipping and decay follow PyTorch") {
+  std::ifstream text("tests/golden/trajectory.txt");
+  std::string line;
+  std::getline(text, line);
+  const ModelSpec spec = parse_case(line, false).spec;
+  const SafetensorsFile file("tests/golden/trajectory.safetensors");
+  const std::vector<double> losses = stored(file, "losses"), norms = stored(file, "norms");
+  OptimizerConfig optimizer_config;
+  optimizer_config.learning_rate = 4e-3;
+  optimizer_config.clip_norm = 0.5;
+  ScheduleConfig schedule;
+  schedule.warmup_steps = 4;
+  const auto steps = static_cast<std::int64_t>(losses.size());
+  REQUIRE(steps == 20);
+
+  struct Errors {
+    double loss = 0, norm = 0, final = 0;
+  };
+  const auto worse = [](double& worst, double error) {
+    if (!(error <= worst)) worst = error;
+  };
+  // `nudge` moves every weight by that many float roundings, up or down.
+  const auto follow = [&]<class T>(T, DeviceKind device, int nudge = 0) {
+    ParameterStore store(dtype_of<T>);
+    Graph graph = training_graph(spec, store, kRows, 1, dtype_of<T>);
+    store.lay_out();
+    store.allocate(true);
+    fill_weights<T>(store);
+    for (std::int64_t i = 0; i < store.elements(); ++i) {
+      store.values().as<T>()[i] *= static_cast<T>(1 + 6e-8 * nudge * (i % 2 == 0 ? 1 : -1));
+    }
+    Executor executor(std::move(graph), store, device);
+    Optimizer optimizer(optimizer_config, store, device);
+    Errors errors;
+    for (std::int64_t step = 0; step < steps; ++step) {
+      fill_tokens(executor, step, spec);
+      StepState state;
+      state.seed = kSeed;
+      state.step = step;
+      optimizer.prepare(state, schedule_factor(schedule, step, steps));
+      executor.run(state);
+      const auto at = static_cast<std::size_t>(step);
+      worse(errors.loss, relative_error(executor.tensor("lm_head.loss").as<T>(), {losses[at]}));
+      const double norm = optimizer.update(state);
+      worse(errors.norm, relative_error(&norm, {norms[at]}));
+    }
+    for (const ParameterInfo& info : store.all()) {
+      worse(errors.final, relative_error(store.value(info.name).template as<T>(), stored(file, "final/" + info.name)));
+    }
+    return errors;
+  };
+  // In double only rounding separates the two trajectories, which twenty Adam steps amplify by some 1e4.
+  const Errors exact = follow(double{}, DeviceKind::ref);
+  CHECK(exact.loss < 1e-10);
+  CHECK(exact.norm < 1e-9);
+  CHECK(exact.final < 1e-9);
+  // In float the amplification starts from 6e-8 and its end is chance: what plain loops show from five starts that
+  // differ by one or two roundings is the measure, and cpu may be off by 4 times that. A wrong update would be off by
+  // the update itself, 0.1 and more.
+  Errors plain;
+  for (const int nudge : {-2, -1, 0, 1, 2}) {
+    const Errors one = follow(float{}, DeviceKind::ref, nudge);
+    worse(plain.loss, one.loss), worse(plain.norm, one.norm), worse(plain.final, one.final);
+  }
+  const Errors fast = follow(float{}, DeviceKind::cpu);
+  CHECK(plain.final < 1e-2);
+  CHECK(fast.loss < 4 * plain.loss);
+  CHECK(fast.norm < 4 * plain.norm);
+  CHECK(fast.final < 4 * plain.final);
+}

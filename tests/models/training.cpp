@@ -1,0 +1,289 @@
+// Whole runs on a tiny model: reproducibility, resume, equivalences, divergence.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "data/shard.h"
+#include "engine/trainer.h"
+#include "kernels/core/error.h"
+#include "kernels/core/file.h"
+#include "kernels/core/parallel.h"
+#include "kernels/core/philox.h"
+#include "models/transformer.h"
+#include "tests/harness/files.h"
+
+using namespace isoloss;
+namespace fs = std::filesystem;
+
+namespace {
+
+ModelSpec tiny_spec() {
+  ModelSpec spec;
+  spec.layers = 2, spec.heads = 2, spec.kv_heads = 2, spec.width = 32, spec.context = 16, spec.vocab = 50;
+  return spec;
+}
+
+RunConfig tiny_config(const ModelSpec& spec) {
+  RunConfig config;
+  config.optimizer.learning_rate = 3e-3;
+  config.schedule.warmup_steps = 3;
+  config.run.steps = 12;
+  config.run.micro_batch = 4;
+  config.run.batch_tokens = 4 * spec.context;
+  config.run.eval_every = 4;
+  config.run.seed = 11;
+  return config;
+}
+
+/// Text with something to learn: each token follows from the last but for one in eight.
+fs::path write_tokens(const fs::path& file, std::uint64_t key, std::size_t count, std::uint32_t vocab) {
+  Philox random(key);
+  std::vector<std::uint32_t> ids;
+  std::uint32_t last = 1;
+  for (std::size_t i = 0; i < count; ++i) {
+    last = random.below(8) == 0 ? static_cast<std::uint32_t>(random.below(vocab)) : (last * 7 + 3) % vocab;
+    ids.push_back(last);
+  }
+  ShardWriter writer(file, 2);
+  writer.append(ids);
+  writer.finish();
+  return file;
+}
+
+struct Outcome {
+  RunStatus status = RunStatus::running;
+  std::vector<double> losses, val_losses;
+  std::string weights, log, evaluations;
+};
+
+/// Runs (or resumes) in `folder`; `stop_after` >= 0 stops after that many steps of this call.
+Outcome train(const fs::path& folder, const ModelSpec& spec, const RunConfig& config, bool resume = false,
+              std::int64_t stop_after = -1) {
+  const fs::path data = folder.parent_path() / "tokens";
+  fs::create_directories(data);
+  if (!fs::exists(data / "train.bin")) {
+    write_tokens(data / "train.bin", 1, 4000, 50);
+    write_tokens(data / "val.bin", 2, 16 * 21 + 1, 50);
+  }
+  const TokenDataset train_data({data / "train.bin"}), val_data({data / "val.bin"});
+  const EvalWindows validation(val_data, spec.context, 0);
+  std::optional<Checkpoint> checkpoint;
+  if (resume) checkpoint = latest_checkpoint(folder, [](std::string_view) {});
+  REQUIRE(checkpoint.has_value() == resume);
+  RunRecord record = resume ? RunRecord::resume(folder, checkpoint->state.step) : RunRecord::create(folder, Manifest{});
+  TrainingModel model(TrainingPlan(model_graphs(spec), config, DeviceKind::cpu), config, DeviceKind::cpu);
+  if (!resume) model.store().initialise(config.run.seed);
+  Trainer trainer(config, model, train_data, validation, record, checkpoint);
+  std::int64_t steps = 0;
+  trainer.report = [&](const StepReport&) { ++steps; };
+  trainer.stop = [&] { return stop_after >= 0 && steps >= stop_after; };
+  Outcome outcome;
+  outcome.status = trainer.run();
+  outcome.log = read_file(folder / "log.jsonl");
+  outcome.evaluations = read_file(folder / "eval.jsonl");
+  std::istringstream log(outcome.log), evaluations(outcome.evaluations);
+  for (std::string line; std::getline(log, line);) outcome.losses.push_back(nlohmann::json::parse(line).at("loss"));
+  for (std::string line; std::getline(evaluations, line);)
+    outcome.val_losses.push_back(nlohmann::json::parse(line).at("val_loss"));
+  if (outcome.status == RunStatus::finished) outcome.weights = read_file(folder / "model.safetensors");
+  return outcome;
+}
+
+void check_same_bits(const Outcome& a, const Outcome& b) {
+  CHECK(a.weights == b.weights);
+  CHECK(a.losses == b.losses);
+  CHECK(a.val_losses == b.val_losses);
+}
+
+double worst_difference(const std::vector<double>& a, const std::vector<double>& b) {
+  REQUIRE(a.size() == b.size());
+  double worst = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    const double difference = std::abs(a[i] - b[i]);
+    if (!(difference <= worst)) worst = std::isnan(difference) ? HUGE_VAL : difference;
+  }
+  return worst;
+}
+
+struct ThreadGuard {
+  int before = threads();
+  ~ThreadGuard() { set_threads(before); }
+};
+
+}  // namespace
+
+TEST_CASE("training learns, and evaluates at step 0, at every multiple and at the end") {
+  const test::TemporaryFolder folder;
+  const ModelSpec spec = tiny_spec();
+  RunConfig config = tiny_config(spec);
+  config.run.steps = 150;
+  config.run.eval_every = 60;
+  config.optimizer.learning_rate = 1e-2;
+  const Outcome outcome = train(folder / "run", spec, config);
+  CHECK(outcome.status == RunStatus::finished);
+  CHECK(outcome.losses.size() == 150);
+  REQUIRE(outcome.val_losses.size() == 4);                                             // 0, 60, 120, 150
+  CHECK(outcome.val_losses.front() == doctest::Approx(std::log(50.0)).epsilon(0.05));  // an untrained model is uniform
+  // The source's entropy is about 0.8 nats (one in eight of 50 symbols); a model that learns gets most of the way.
+  CHECK(outcome.val_losses.back() < 2.0);
+}
+
+TEST_CASE("the same run twice gives the same bits, with any number of threads") {
+  const test::TemporaryFolder folder;
+  const ThreadGuard guard;
+  ModelSpec spec = tiny_spec();
+  spec.dropout = 0.1;
+  const RunConfig config = tiny_config(spec);
+  set_threads(2);
+  const Outcome two = train(folder / "two", spec, config);
+  check_same_bits(two, train(folder / "again", spec, config));
+  set_threads(1);
+  check_same_bits(two, train(folder / "one", spec, config));
+  set_threads(3);
+  check_same_bits(two, train(folder / "three", spec, config));
+  RunConfig other = config;
+  other.run.seed = 12;
+  CHECK(train(folder / "other", spec, other).weights != two.weights);
+}
+
+TEST_CASE("a stopped run that resumes gives the bits of the run that never stopped") {
+  const test::TemporaryFolder folder;
+  ModelSpec spec = tiny_spec();
+  spec.dropout = 0.1;
+  RunConfig config = tiny_config(spec);
+  config.run.checkpoint_every = 5;
+  const Outcome whole = train(folder / "whole", spec, config);
+  for (const std::int64_t stop : {0, 1, 3, 6, 10}) {
+    CAPTURE(stop);
+    const fs::path run = folder.path() / ("stopped_" + std::to_string(stop));
+    const Outcome first = train(run, spec, config, false, stop);
+    CHECK(first.status == RunStatus::interrupted);
+    CHECK(static_cast<std::int64_t>(first.losses.size()) ==
+          (stop == 0 ? 0 : stop + 1));  // the step under way is finished
+    const Outcome second = train(run, spec, config, true);
+    check_same_bits(whole, second);
+    CHECK(second.log.starts_with(first.log));  // earlier lines stay byte for byte
+  }
+}
+
+TEST_CASE("2 micro-batches equal 1, dropout included") {
+  const test::TemporaryFolder folder;
+  ModelSpec spec = tiny_spec();
+  spec.dropout = 0.1;
+  RunConfig config = tiny_config(spec);
+  const Outcome one = train(folder / "one", spec, config);
+  config.run.micro_batch = 2;
+  const Outcome two = train(folder / "two", spec, config);
+  // The gradient is summed in another order: 1e-7 relative per step, amplified by 12 Adam steps.
+  CHECK(worst_difference(one.losses, two.losses) < 1e-4);
+  CHECK(worst_difference(one.val_losses, two.val_losses) < 1e-4);
+}
+
+TEST_CASE("flash and naive attention train alike, with window and grouped heads") {
+  const test::TemporaryFolder folder;
+  ModelSpec spec = tiny_spec();
+  spec.heads = 4, spec.kv_heads = 2, spec.window = 5, spec.dropout = 0.1;
+  const RunConfig config = tiny_config(spec);
+  const Outcome flash = train(folder / "flash", spec, config);
+  spec.attention = Attention::naive;
+  const Outcome naive = train(folder / "naive", spec, config);
+  CHECK(worst_difference(flash.losses, naive.losses) < 1e-4);  // as above: another order of sums
+}
+
+TEST_CASE("multi-query equals multi-head with repeated key and value heads") {
+  ModelSpec grouped = tiny_spec();
+  grouped.heads = 4, grouped.kv_heads = 1;
+  ModelSpec full = grouped;
+  full.kv_heads = 4;
+  const auto loss = [&](const ModelSpec& spec) {
+    ParameterStore store;
+    Graph graph = evaluation_graph(spec, store, 2);
+    store.lay_out();
+    store.allocate(false);
+    store.initialise(5);
+    // The wide projection gets the narrow one's key and value columns, once for each head.
+    ParameterStore narrow;
+    evaluation_graph(grouped, narrow, 2);
+    narrow.lay_out();
+    narrow.allocate(false);
+    narrow.initialise(5);
+    const std::int64_t C = spec.width, D = C / 4, wide_columns = 3 * C, columns = C + 2 * D;
+    for (const ParameterInfo& info : narrow.all()) {
+      if (info.name.find("c_attn.weight") == std::string::npos || spec.kv_heads == 1) continue;
+      const float* from = narrow.value(info.name).as<float>();
+      float* to = store.value(info.name).as<float>();
+      for (std::int64_t row = 0; row < C; ++row) {
+        for (std::int64_t column = 0; column < wide_columns; ++column) {
+          const std::int64_t source = column < C ? column : column < 2 * C ? C + column % D : C + D + column % D;
+          to[row * wide_columns + column] = from[row * columns + source];
+        }
+      }
+    }
+    Executor executor(std::move(graph), store, DeviceKind::cpu);
+    for (std::int64_t i = 0; i < 2 * spec.context; ++i) {
+      executor.tensor("ids").as<std::int32_t>()[i] = static_cast<std::int32_t>(i * 3 % 50);
+      executor.tensor("targets").as<std::int32_t>()[i] = static_cast<std::int32_t>(i * 7 % 50);
+    }
+    executor.run({});
+    return static_cast<double>(*executor.tensor("lm_head.loss").as<float>());
+  };
+  CHECK(loss(grouped) == doctest::Approx(loss(full)).epsilon(1e-6));
+}
+
+TEST_CASE("decoding with caches gives the logits of the whole-sequence graph") {
+  for (const Positions positions : {Positions::learned, Positions::rope, Positions::sinusoidal, Positions::none}) {
+    ModelSpec spec = tiny_spec();
+    spec.positions = positions;
+    spec.heads = 4, spec.kv_heads = 2, spec.window = 6;
+    CAPTURE(static_cast<int>(positions));
+    ParameterStore store;
+    Graph whole = evaluation_graph(spec, store, 1);
+    Graph step = decoding_graph(spec, store);
+    store.lay_out();
+    store.allocate(false);
+    store.initialise(5);
+    Executor evaluation(std::move(whole), store, DeviceKind::cpu), decoding(std::move(step), store, DeviceKind::cpu);
+    std::vector<std::int32_t> ids, targets;
+    for (std::int64_t t = 0; t < spec.context; ++t) {
+      ids.push_back(static_cast<std::int32_t>(t * 13 % 50));
+      targets.push_back(static_cast<std::int32_t>((t + 1) * 13 % 50));
+    }
+    std::copy(ids.begin(), ids.end(), evaluation.tensor("ids").as<std::int32_t>());
+    std::copy(targets.begin(), targets.end(), evaluation.tensor("targets").as<std::int32_t>());
+    evaluation.run({});
+    for (std::int64_t t = 0; t < spec.context; ++t) {
+      *decoding.tensor("ids").as<std::int32_t>() = ids[static_cast<std::size_t>(t)];
+      StepState state;
+      state.position = t;
+      decoding.run(state);
+      const float* logits = decoding.tensor("lm_head.y").as<float>();
+      double sum = 0;
+      for (std::int64_t v = 0; v < spec.vocab; ++v) sum += std::exp(static_cast<double>(logits[v]));
+      const double loss = std::log(sum) - static_cast<double>(logits[targets[static_cast<std::size_t>(t)]]);
+      CHECK(loss ==
+            doctest::Approx(static_cast<double>(evaluation.tensor("lm_head.losses").as<float>()[t])).epsilon(1e-5));
+    }
+  }
+}
+
+TEST_CASE("a run that diverges stops with the step and the first bad tensor, and keeps the checkpoint before") {
+  const test::TemporaryFolder folder;
+  ModelSpec spec = tiny_spec();
+  spec.norm = Norm::none, spec.final_norm = Norm::none;
+  RunConfig config = tiny_config(spec);
+  config.run.checkpoint_every = 1;
+  config.optimizer.kind = OptimizerKind::sgd;
+  config.optimizer.clip_norm = 0;
+  config.optimizer.learning_rate = 1e30;
+  const std::string error = test::error_of([&] { train(folder / "run", spec, config); });
+  CHECK(error.starts_with("1 [step "));
+  CHECK(error.find("first bad: ") != std::string::npos);
+  CHECK(read_manifest(folder / "run").status == RunStatus::diverged);
+  const auto checkpoint = latest_checkpoint(folder / "run", [](std::string_view) {});
+  REQUIRE(checkpoint.has_value());
+  CHECK(checkpoint->state.step >= 1);
+}

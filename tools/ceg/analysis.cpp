@@ -1,0 +1,135 @@
+#include "tools/ceg/analysis.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "kernels/core/error.h"
+#include "tools/ceg/derived.h"
+
+namespace isoloss {
+namespace {
+
+/// Axes that every run carries; throws when the wanted one is not among them.
+std::vector<Cost> common_costs(const std::vector<Run>& runs, const Options& options) {
+  if (options.method == Method::paper) {
+    if (options.cost && *options.cost != Cost::steps) {
+      fail_input("--cost", "steps (all that --method paper knows)", cost_name(*options.cost));
+    }
+    return {Cost::steps};
+  }
+  std::vector<Cost> costs;
+  std::vector<std::string_view> names;
+  for (const Cost cost : kAllCosts) {
+    const auto lacks = std::find_if(runs.begin(), runs.end(), [&](const Run& run) { return !run.has(cost); });
+    if (lacks == runs.end()) {
+      costs.push_back(cost);
+      names.push_back(cost_name(cost));
+    }
+  }
+  if (options.cost && std::find(costs.begin(), costs.end(), *options.cost) == costs.end()) {
+    const auto lacks = std::find_if(runs.begin(), runs.end(), [&](const Run& run) { return !run.has(*options.cost); });
+    fail_input("--cost", fmt::format("an axis that every run carries ({})", fmt::join(names, ", ")),
+               fmt::format("{}, which {} lacks", cost_name(*options.cost), lacks->source.string()));
+  }
+  return costs;
+}
+
+Comparisons compare(const Context& context, const ScaleGroup& group) {
+  switch (context.options.method) {
+    case Method::interpolate:
+      return interpolate(context, group);
+    case Method::fit:
+      return fit(context, group);
+    case Method::paper:
+      return paper(context, group);
+  }
+  fail_input("--method", "interpolate, fit or paper", "something else");
+}
+
+void warn_about_floor(const Row& row, double confidence, std::vector<Warning>& warnings) {
+  const auto& interval = row.status == Status::reached ? row.interval : row.auxiliary_interval;
+  if (!row.a_a || !interval || (interval->low <= 1 && interval->high >= 1)) return;
+  warnings.push_back(
+      {WarningKind::noise_floor, row.cost,
+       fmt::format("scale `{}` on {}: the A/A interval {:.3f} to {:.3f} leaves out 1: seeds differ by more than "
+                   "they let expect, or this is the {:.0f} % of cases where that happens by chance",
+                   row.scale, cost_name(row.cost), interval->low, interval->high, 100 * (1 - confidence))});
+}
+
+std::vector<std::string> variant_order(const std::vector<ScaleGroup>& groups, const std::string& baseline) {
+  std::vector<std::string> names{baseline};
+  for (const bool a_a : {false, true}) {
+    for (const ScaleGroup& group : groups) {
+      for (const Arm& arm : group.arms) {
+        if (arm.a_a == a_a && std::find(names.begin(), names.end(), arm.variant) == names.end())
+          names.push_back(arm.variant);
+      }
+    }
+  }
+  return names;
+}
+
+template <class T>
+void append(std::vector<T>& to, std::vector<T>&& from) {
+  std::move(from.begin(), from.end(), std::back_inserter(to));
+}
+
+/// Scales come one after the other; outputs want axes first, scales within.
+template <class T>
+void sort_by_cost(std::vector<T>& items) {
+  std::stable_sort(items.begin(), items.end(), [](const T& a, const T& b) { return a.cost < b.cost; });
+}
+
+}  // namespace
+
+std::string_view method_name(Method method) {
+  return method == Method::interpolate ? "interpolate" : method == Method::fit ? "fit" : "paper";
+}
+std::string_view status_name(Status status) { return status == Status::reached ? "reached" : "not_reached"; }
+std::string_view verdict_name(Verdict verdict) {
+  return verdict == Verdict::independent ? "independent" : verdict == Verdict::dependent ? "dependent" : "undetermined";
+}
+
+Analysis analyse(std::vector<Run> runs, const Options& options) {
+  Analysis analysis;
+  analysis.options = options;
+  const std::vector<ScaleGroup> groups = group_runs(runs, options.baseline, analysis.warnings);
+  Context context{runs, options, common_costs(runs, options), {}};
+  for (const Cost cost : context.costs) {
+    std::vector<ReducedCurve> curves;
+    for (std::size_t i = 0; i < runs.size(); ++i) {
+      curves.push_back(reduce(runs[i], cost));
+      analysis.curves.push_back({i, cost, {}, curves.back().loss, curves.back().minimum});
+      for (const std::size_t point : curves.back().points) {
+        analysis.curves.back().cost_values.push_back(*runs[i].points[point].cost[static_cast<std::size_t>(cost)]);
+      }
+    }
+    context.reduced.push_back(std::move(curves));
+  }
+  analysis.costs = context.costs;
+  analysis.variants = variant_order(groups, options.baseline);
+  Estimated all;
+  for (const ScaleGroup& group : groups) {
+    analysis.scales.push_back(group.name);
+    warn_about_runs(context, group, analysis.warnings);
+    Comparisons found = compare(context, group);
+    append(all.rows, std::move(found.rows));
+    append(all.estimates, std::move(found.estimates));
+    append(analysis.thresholds, std::move(found.thresholds));
+    append(analysis.laws, std::move(found.laws));
+    append(analysis.warnings, std::move(found.warnings));
+    append(analysis.noise_floor, noise_floors(context, group, all));
+    append(analysis.compositions, compositions(context, group, all, analysis.warnings));
+  }
+  analysis.scale_fits = scale_fits(context, groups, all);
+  for (const Row& row : all.rows) warn_about_floor(row, options.confidence, analysis.warnings);
+  analysis.rows = std::move(all.rows);
+  sort_by_cost(analysis.rows), sort_by_cost(analysis.noise_floor), sort_by_cost(analysis.thresholds);
+  sort_by_cost(analysis.laws), sort_by_cost(analysis.compositions);
+  analysis.runs = std::move(runs);
+  return analysis;
+}
+
+}  // namespace isoloss

@@ -1,0 +1,33 @@
+// What crossings are read from: a run's loss on one cost axis, its running minimum, and the cost at which it first
+// reaches a loss.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "tools/ceg/curves.h"
+
+namespace isoloss {
+
+/// A run's curve on one axis. Points without this cost and points at cost 0 are left out (the axis is logarithmic).
+struct ReducedCurve {
+  std::vector<std::size_t> points;  ///< indices into Run::points
+  std::vector<double> log_cost;     ///< natural logarithm, never falling
+  std::vector<double> loss, minimum;
+  double final_loss = 0;  ///< mean loss of the points with cost >= 0.9 · the run's largest cost
+  std::size_t tail = 0;   ///< index of the first of those points
+
+  double best() const { return minimum.back(); }
+  double last_log_cost() const { return log_cost.back(); }
+  /// Takes other losses at the same points (a resample of the evaluation blocks).
+  void set_losses(std::vector<double> losses);
+};
+
+/// Throws (exit 2) when the run has no point with cost > 0 on this axis.
+ReducedCurve reduce(const Run& run, Cost cost);
+
+/// ln C(L): the first crossing of `loss` by the running minimum, linear in (ln cost, loss) between its points; the
+/// first point's cost where that is at or under `loss` already; nullopt where the curve never gets there, or for NaN.
+std::optional<double> log_crossing(const ReducedCurve& curve, double loss);
+
+}  // namespace isoloss

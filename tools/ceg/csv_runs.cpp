@@ -1,0 +1,177 @@
+// Runs from CSV files: this project's layout, one line per evaluation, and W&B's, one column per run.
+#include <fmt/format.h>
+
+#include <charconv>
+#include <map>
+#include <tuple>
+
+#include "kernels/core/error.h"
+#include "tools/ceg/csv.h"
+#include "tools/ceg/curves.h"
+#include "tools/ceg/run_reading.h"
+
+namespace isoloss {
+namespace {
+
+/// Column names in order; throws where one occurs twice or the file is empty.
+std::vector<std::string> read_header(CsvReader& reader) {
+  CsvRow row;
+  if (!reader.next(row)) fail_input(reader.name(), "a header line", "an empty file");
+  std::map<std::string, int, std::less<>> seen;
+  for (std::string& cell : row.cells) {
+    cell = std::string(trimmed(cell));
+    if (!cell.empty() && ++seen[cell] > 1) {
+      check_name(cell, reader.where(row.line), "column");
+      fail_input(reader.where(row.line), "each column once", fmt::format("`{}` twice", cell));
+    }
+  }
+  return row.cells;
+}
+
+void check_width(const CsvReader& reader, const CsvRow& row, std::size_t columns) {
+  if (row.cells.size() != columns) {
+    fail_input(reader.where(row.line), fmt::format("{} cells as in the header", columns),
+               fmt::format("{}", row.cells.size()));
+  }
+}
+
+std::vector<std::string> split_parts(std::string_view text, std::string_view where) {
+  std::vector<std::string> parts;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find(';'), text.size());
+    const std::string_view part = trimmed(text.substr(0, end));
+    check_name(part, where, "part");
+    parts.emplace_back(part);
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return parts;
+}
+
+std::int64_t whole_number(std::string_view text, std::string_view where, std::string_view what) {
+  std::int64_t value = 0;
+  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (problem != std::errc() || end != text.data() + text.size()) {
+    finite_number(text, where, what);
+    fail_input(where, fmt::format("a whole number for {}", what), fmt::format("`{}`", text.substr(0, 40)));
+  }
+  return value;
+}
+
+/// Cuts `-s3`, `_s3`, `-seed3` or `_seed3` off a name and returns the number; 0 where there is none.
+std::int64_t cut_seed(std::string& name) {
+  const std::size_t digits = name.find_last_not_of("0123456789");
+  if (digits == std::string::npos || digits + 1 == name.size() || name.size() - digits > 18) return 0;
+  const std::string_view front = std::string_view(name).substr(0, digits + 1);
+  for (const std::string_view tail : {"-seed", "_seed", "-s", "_s"}) {
+    if (!front.ends_with(tail) || front.size() == tail.size()) continue;
+    const std::int64_t seed = whole_number(std::string_view(name).substr(digits + 1), name, "the seed");
+    name.resize(front.size() - tail.size());
+    return seed;
+  }
+  return 0;
+}
+
+}  // namespace
+
+std::vector<Run> read_csv_runs(std::string_view text, const std::filesystem::path& name) {
+  CsvReader reader(text, name.string());
+  const std::vector<std::string> header = read_header(reader);
+  const auto column = [&](std::string_view wanted) -> std::optional<std::size_t> {
+    for (std::size_t i = 0; i < header.size(); ++i) {
+      if (header[i] == wanted) return i;
+    }
+    return std::nullopt;
+  };
+  const auto needed = [&](std::string_view wanted) {
+    const auto found = column(wanted);
+    if (!found) fail_input(reader.where(1), fmt::format("a column `{}`", wanted), "none");
+    return *found;
+  };
+  const std::size_t variant = needed("variant"), step = needed("step"), val_loss = needed("val_loss");
+  const auto scale = column("scale"), seed = column("seed"), variant_class = column("class"), parts = column("parts");
+
+  std::vector<Run> runs;
+  std::map<std::tuple<std::string, std::string, std::int64_t>, std::size_t> index;
+  CsvRow row;
+  while (reader.next(row)) {
+    check_width(reader, row, header.size());
+    const std::string where = reader.where(row.line);
+    const auto text_of = [&](std::optional<std::size_t> at) {
+      return at ? trimmed(row.cells[*at]) : std::string_view();
+    };
+    const std::string_view loss_text = text_of(val_loss);
+    if (loss_text.empty()) continue;
+    Point point;
+    point.val_loss = finite_number(loss_text, where, "val_loss");
+    point.cost[0] = finite_number(text_of(step), where, "step");
+    for (const Cost cost : {Cost::tokens, Cost::flops, Cost::flops_6nd, Cost::seconds, Cost::joules}) {
+      const std::string_view cell = text_of(column(cost_name(cost)));
+      if (!cell.empty()) point.cost[static_cast<std::size_t>(cost)] = finite_number(cell, where, cost_name(cost));
+    }
+    Run run;
+    run.variant = text_of(variant);
+    check_name(run.variant, where, "variant");
+    if (const std::string_view cell = text_of(scale); !cell.empty()) run.scale = cell;
+    check_name(run.scale, where, "scale");
+    if (const std::string_view cell = text_of(seed); !cell.empty()) run.seed = whole_number(cell, where, "seed");
+    run.variant_class = text_of(variant_class);
+    if (!run.variant_class.empty()) check_name(run.variant_class, where, "class");
+    run.parts = split_parts(text_of(parts), where);
+    run.source = name;
+
+    const auto [entry, fresh] = index.try_emplace({run.variant, run.scale, run.seed}, runs.size());
+    if (fresh) {
+      runs.push_back(std::move(run));
+    } else if (runs[entry->second].variant_class != run.variant_class || runs[entry->second].parts != run.parts) {
+      fail_input(where, fmt::format("one class and one list of parts for variant `{}`", run.variant), "another");
+    }
+    runs[entry->second].points.push_back(std::move(point));
+  }
+  if (runs.empty()) fail_input(name.string(), "at least one line with a val_loss", "none");
+  for (Run& run : runs) order_points(run, name.string());
+  return runs;
+}
+
+std::vector<Run> read_wandb_runs(std::string_view text, const std::filesystem::path& name) {
+  CsvReader reader(text, name.string());
+  const std::vector<std::string> header = read_header(reader);
+  constexpr std::string_view tail = " - val/loss";
+  std::optional<std::size_t> step;
+  std::vector<std::pair<std::size_t, Run>> columns;
+  for (std::size_t i = 0; i < header.size(); ++i) {
+    if (header[i] == "Step") step = i;
+    if (!header[i].ends_with(tail)) continue;
+    Run run;
+    run.variant = trimmed(std::string_view(header[i]).substr(0, header[i].size() - tail.size()));
+    run.seed = cut_seed(run.variant);
+    check_name(run.variant, reader.where(1), "run");
+    run.source = name;
+    columns.emplace_back(i, std::move(run));
+  }
+  if (!step) fail_input(reader.where(1), "a column `Step`", "none");
+  if (columns.empty()) fail_input(reader.where(1), "columns named `… - val/loss`", "none");
+
+  CsvRow row;
+  while (reader.next(row)) {
+    check_width(reader, row, header.size());
+    const std::string where = reader.where(row.line);
+    for (auto& [at, run] : columns) {
+      const std::string_view cell = trimmed(row.cells[at]);
+      if (cell.empty()) continue;
+      Point point;
+      point.val_loss = finite_number(cell, where, "val/loss of `" + run.variant + "`");
+      point.cost[0] = finite_number(trimmed(row.cells[*step]), where, "Step");
+      run.points.push_back(std::move(point));
+    }
+  }
+  std::vector<Run> runs;
+  for (auto& [at, run] : columns) {
+    if (run.points.empty()) continue;
+    order_points(run, name.string());
+    runs.push_back(std::move(run));
+  }
+  if (runs.empty()) fail_input(name.string(), "at least one loss", "none");
+  return runs;
+}
+
+}  // namespace isoloss

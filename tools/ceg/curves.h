@@ -1,0 +1,67 @@
+// The input of the statistics: measured loss curves of training runs, from run folders, CSV files or a W&B export.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace isoloss {
+
+/// What a run has spent when a point of its curve was measured.
+enum class Cost { steps, tokens, flops, flops_6nd, seconds, joules };
+inline constexpr int kCosts = 6;
+inline constexpr std::array<Cost, kCosts> kAllCosts{Cost::steps,     Cost::tokens,  Cost::flops,
+                                                    Cost::flops_6nd, Cost::seconds, Cost::joules};
+
+std::string_view cost_name(Cost cost);  ///< as on the command line: "flops_6nd"
+std::string_view cost_unit(Cost cost);  ///< for axes: "training FLOPs (6 N D)"
+std::optional<Cost> cost_from_name(std::string_view name);
+
+/// One evaluation of one run.
+struct Point {
+  std::array<std::optional<double>, kCosts> cost;  ///< indexed by Cost; absent where the source has no such number
+  double val_loss = 0;                             ///< nats per token, finite
+  std::vector<double> block_losses;  ///< mean loss of each evaluation block, or empty; blocks are the same for all runs
+};
+
+/// One training run.
+struct Run {
+  std::string variant, scale = "default";
+  std::string variant_class;  ///< baseline, compute-independent, compute-dependent, systems; "" when not told
+  std::int64_t seed = 0;
+  std::vector<std::string> parts;  ///< of a combined variant: the names of the variants it combines; else empty
+  std::vector<Point> points;       ///< in order of step, steps strictly increasing
+
+  std::filesystem::path source;  ///< run folder or CSV file
+  std::string manifest;          ///< the text of manifest.json; "" for CSV
+  std::string evaluation_set;    ///< hash and token count of the evaluation set; "" when not told
+  std::string hardware;          ///< of the machine, for seconds and joules; "" when not told
+  std::string status;            ///< "finished" or what the manifest says; "" when not told
+
+  bool has(Cost cost) const;  ///< whether any point carries this cost
+};
+
+/// How CSV files are laid out.
+enum class CsvLayout { isoloss, wandb };
+
+/// Reads every path: a run folder (holds manifest.json), any other folder (run folders below it, recursively, in order
+/// of path) or a CSV file. Throws (exit 2) naming file and line: unreadable, malformed, no runs, a loss or cost that is
+/// not a finite number, two runs of one (variant, scale, seed). Empty cells are passed over.
+std::vector<Run> read_runs(const std::vector<std::filesystem::path>& paths, CsvLayout layout);
+
+/// One run folder: manifest.json and eval.jsonl.
+Run read_run_folder(const std::filesystem::path& folder);
+
+/// The runs of one CSV text; `name` stands in error lines. Columns: variant, step, val_loss and, optionally, scale,
+/// seed, class, parts (separated by ';'), tokens, flops, flops_6nd, seconds, joules.
+std::vector<Run> read_csv_runs(std::string_view text, const std::filesystem::path& name);
+
+/// A Weights & Biases chart export: a `Step` column and columns named `RUN - val/loss`; `__MIN`, `__MAX` are passed
+/// over. RUN becomes the variant; a trailing `-sN`, `_sN`, `-seedN` or `_seedN` (N an integer) becomes its seed.
+std::vector<Run> read_wandb_runs(std::string_view text, const std::filesystem::path& name);
+
+}  // namespace isoloss

@@ -1,0 +1,27 @@
+// What follows from the rows: the noise floor, the dependence on scale, and compositions.
+#pragma once
+
+#include "tools/ceg/methods.h"
+
+namespace isoloss {
+
+/// All rows of all scales with their estimates: rows[i] belongs to estimates[i].
+struct Estimated {
+  std::vector<Row> rows;
+  std::vector<Estimate> estimates;
+};
+
+/// The interval of the A/A arm; without one, what the scatter of the baseline's own seeds lets expect of a comparison
+/// of so many runs with as many others.
+std::vector<NoiseFloor> noise_floors(const Context& context, const ScaleGroup& group, const Estimated& all);
+
+/// Weighted by nothing but position, so that the slope stays that of the points as printed.
+std::vector<ScaleFit> scale_fits(const Context& context, const std::vector<ScaleGroup>& groups, const Estimated& all);
+
+std::vector<Composition> compositions(const Context& context, const ScaleGroup& group, const Estimated& all,
+                                      std::vector<Warning>& warnings);
+
+/// Everything about the runs that a reader of the table has to know (analysis.h, WarningKind).
+void warn_about_runs(const Context& context, const ScaleGroup& group, std::vector<Warning>& warnings);
+
+}  // namespace isoloss

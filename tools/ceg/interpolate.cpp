@@ -1,0 +1,200 @@
+// `--method interpolate`: CEG at one loss, from the first crossings of the running minima.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/core/philox.h"
+#include "tools/ceg/methods.h"
+
+namespace isoloss {
+namespace {
+
+constexpr int kThresholds = 24;  ///< targets of a threshold sweep
+
+double mean_last_log_cost(const std::vector<const ReducedCurve*>& runs) {
+  double sum = 0;
+  for (const ReducedCurve* run : runs) sum += run->last_log_cost();
+  return sum / static_cast<double>(runs.size());
+}
+
+/// ln CEG from resampled pairs of seeds, the target read anew from the resampled baseline when it is `final`.
+std::vector<double> seed_replicates(const Sides& sides, const Options& options, double target, std::uint64_t stream) {
+  if (!sides.paired || sides.baseline.size() < 2) return {};
+  std::vector<double> replicates(static_cast<std::size_t>(options.resamples));
+  for (std::size_t r = 0; r < replicates.size(); ++r) {
+    Sides taken{{}, {}, true};
+    for (const std::size_t pair : draw(options.seed, stream, r, sides.baseline.size())) {
+      taken.baseline.push_back(sides.baseline[pair]);
+      taken.variant.push_back(sides.variant[pair]);
+    }
+    replicates[r] = crossings_at(taken, options.target ? target : final_target(taken.baseline)).log_ceg();
+  }
+  return replicates;
+}
+
+Estimate estimate(const Sides& sides, const Crossings& crossings, const Options& options, double target,
+                  std::uint64_t stream, std::vector<double> blocks, int block_count) {
+  Estimate result;
+  result.log_ceg = crossings.log_ceg();
+  result.resamples = {seed_replicates(sides, options, target, stream), std::move(blocks),
+                      static_cast<int>(sides.baseline.size()), block_count};
+  result.spread = result.resamples.spread();
+  if (!result.spread) {
+    // No partners for every seed: the sides are independent samples, and the blocks come on top.
+    result.spread = spread_at(sides, crossings);
+    if (const auto blocks_part = result.resamples.block_spread(); result.spread && blocks_part) {
+      const Spread parts[] = {*result.spread, *blocks_part};
+      result.spread = combined(parts);
+    }
+  }
+  return result;
+}
+
+std::vector<SeedResult> seed_results(const Sides& sides, const Crossings& at, const Arm& baseline, const Arm& arm,
+                                     double target) {
+  std::vector<SeedResult> results;
+  const auto base_reached = reached(sides.baseline, target), arm_reached = reached(sides.variant, target);
+  const auto add = [&](std::optional<std::size_t> b, std::optional<std::size_t> v) {
+    SeedResult result;
+    if (b) result.baseline_seed = baseline.seeds[*b];
+    if (v) result.variant_seed = arm.seeds[*v];
+    result.target = at.target[sides.paired ? *b : 0];
+    const double base_log = b ? at.baseline[*b] : mean(at.baseline), arm_log = v ? at.variant[*v] : mean(at.variant);
+    result.baseline_cost = std::exp(base_log), result.variant_cost = std::exp(arm_log);
+    result.ceg = std::exp(base_log - arm_log);
+    result.baseline_reached = b ? base_reached[*b] : mostly(base_reached);
+    result.variant_reached = v ? arm_reached[*v] : mostly(arm_reached);
+    results.push_back(result);
+  };
+  for_each_seed(baseline, arm, add);
+  return results;
+}
+
+Reverse reverse_direction(const Sides& sides, double confidence) {
+  Reverse reverse;
+  reverse.target = final_target(sides.variant);
+  const Crossings at = crossings_at(sides, reverse.target);
+  if (mostly(reached(sides.baseline, reverse.target))) {
+    reverse.ceg = std::exp(at.log_ceg());
+    reverse.interval = ratio_interval(at.log_ceg(), spread_at(sides, at), confidence);
+    return reverse;
+  }
+  reverse.status = Status::not_reached;
+  double variant_cost = 0;
+  for (const ReducedCurve* run : sides.variant) {
+    variant_cost += *log_crossing(*run, std::max(reverse.target, run->best()));
+  }
+  variant_cost /= static_cast<double>(sides.variant.size());
+  reverse.bound = std::exp(mean_last_log_cost(sides.baseline) - variant_cost);
+  return reverse;
+}
+
+/// Targets evenly apart in the baseline's ln cost, from 3 % of its budget (or its first evaluation) to its end.
+ThresholdSweep threshold_sweep(const Sides& sides, const Row& row, double confidence) {
+  ThresholdSweep sweep{row.variant, row.scale, row.cost, {}};
+  const ReducedCurve& first = *sides.baseline.front();
+  const double end = first.last_log_cost(), begin = std::max(first.log_cost.front(), end + std::log(0.03));
+  double earliest = INFINITY, previous = INFINITY;
+  for (const auto* side : {&sides.baseline, &sides.variant}) {
+    for (const ReducedCurve* run : *side) earliest = std::min(earliest, run->minimum.front());
+  }
+  for (int k = 0; k < kThresholds; ++k) {
+    const double at = begin + (end - begin) * k / (kThresholds - 1);
+    const auto next =
+        std::lower_bound(first.log_cost.begin(), first.log_cost.end(), at - 1e-12) - first.log_cost.begin();
+    const auto i = std::min(static_cast<std::size_t>(next), first.log_cost.size() - 1);
+    double target = first.minimum[i];
+    if (i > 0 && first.log_cost[i] > first.log_cost[i - 1]) {
+      const double share = (at - first.log_cost[i - 1]) / (first.log_cost[i] - first.log_cost[i - 1]);
+      target = first.minimum[i - 1] + std::min(share, 1.0) * (first.minimum[i] - first.minimum[i - 1]);
+    }
+    const auto base = reached(sides.baseline, target), arm = reached(sides.variant, target);
+    const bool all = std::count(base.begin(), base.end(), false) + std::count(arm.begin(), arm.end(), false) == 0;
+    if (!all || !(target < earliest) || !(target < previous)) continue;
+    previous = target;
+    const Crossings crossings = crossings_at(sides, target);
+    sweep.points.push_back({target, std::exp(crossings.log_ceg()),
+                            ratio_interval(crossings.log_ceg(), spread_at(sides, crossings), confidence),
+                            static_cast<int>(arm.size())});
+  }
+  return sweep;
+}
+
+std::optional<Warning> partly_reached(const Row& row, const std::vector<bool>& baseline, const std::vector<bool>& arm) {
+  const auto missed = [](const std::vector<bool>& flags) { return std::count(flags.begin(), flags.end(), false); };
+  const bool all_missed = missed(arm) == static_cast<std::ptrdiff_t>(arm.size());
+  if (missed(baseline) == 0 && (missed(arm) == 0 || all_missed)) return std::nullopt;
+  return Warning{
+      WarningKind::partly_reached, row.cost,
+      fmt::format("`{}` at scale `{}` on {}: {} of {} baseline runs and {} of {} variant runs miss the target; "
+                  "they are compared at the lowest loss that both sides reached",
+                  row.variant, row.scale, cost_name(row.cost), missed(baseline), baseline.size(), missed(arm),
+                  arm.size())};
+}
+
+}  // namespace
+
+Sides Context::sides(std::size_t cost, const Arm& baseline, const Arm& arm) const {
+  Sides result;
+  for (const std::size_t run : baseline.runs) result.baseline.push_back(&reduced[cost][run]);
+  for (const std::size_t run : arm.runs) result.variant.push_back(&reduced[cost][run]);
+  result.paired = fully_paired(baseline, arm);
+  return result;
+}
+
+Row named_row(const ScaleGroup& group, const Arm& arm, Cost cost) {
+  Row row;
+  row.variant = arm.variant, row.scale = group.name, row.variant_class = arm.variant_class;
+  row.cost = cost, row.a_a = arm.a_a;
+  row.seeds = static_cast<int>(arm.seeds.size());
+  row.pairs = common_seeds(group.baseline, arm);
+  return row;
+}
+
+Comparisons interpolate(const Context& context, const ScaleGroup& group) {
+  const Options& options = context.options;
+  Comparisons result;
+  int block_count = 0;
+  auto blocks = block_replicates(context, group, block_count);
+  const std::uint64_t stream = hash_name(group.name);
+  for (std::size_t c = 0; c < context.costs.size(); ++c) {
+    for (std::size_t a = 0; a < group.arms.size(); ++a) {
+      const Arm& arm = group.arms[a];
+      const Sides sides = context.sides(c, group.baseline, arm);
+      Row row = named_row(group, arm, context.costs[c]);
+      const double target = target_for(options, sides.baseline);
+      row.target = target;
+      const auto base_reached = reached(sides.baseline, target), arm_reached = reached(sides.variant, target);
+      const Crossings at = crossings_at(sides, target);
+      Estimate found = estimate(sides, at, options, target, stream, std::move(blocks[c][a]), block_count);
+      const auto interval = ratio_interval(found.log_ceg, found.spread, options.confidence);
+      if (mostly(arm_reached)) {
+        row.ceg = std::exp(found.log_ceg);
+        row.interval = interval;
+      } else {
+        row.status = Status::not_reached;
+        row.auxiliary = std::exp(found.log_ceg);
+        row.auxiliary_interval = interval;
+        double base_cost = 0, gap = 0;
+        for (const ReducedCurve* run : sides.baseline) base_cost += *log_crossing(*run, std::max(target, run->best()));
+        base_cost /= static_cast<double>(sides.baseline.size());
+        int missing = 0;
+        for (const ReducedCurve* run : sides.variant) {
+          if (run->best() > target) gap += run->best() - target, ++missing;
+        }
+        row.bound = std::exp(base_cost - mean_last_log_cost(sides.variant));
+        row.gap = gap / missing;
+      }
+      row.per_seed = seed_results(sides, at, group.baseline, arm, target);
+      row.reverse = reverse_direction(sides, options.confidence);
+      result.thresholds.push_back(threshold_sweep(sides, row, options.confidence));
+      if (auto warning = partly_reached(row, base_reached, arm_reached)) result.warnings.push_back(*warning);
+      result.rows.push_back(std::move(row));
+      result.estimates.push_back(std::move(found));
+    }
+  }
+  return result;
+}
+
+}  // namespace isoloss

@@ -1,0 +1,154 @@
+// One run folder: manifest.json says what was run, eval.jsonl holds its curve.
+#include <fmt/format.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "kernels/core/error.h"
+#include "kernels/core/file.h"
+#include "tools/ceg/curves.h"
+#include "tools/ceg/run_reading.h"
+
+namespace isoloss {
+namespace {
+using nlohmann::json;
+
+json parse_object(std::string_view text, const std::string& where) {
+  json value = json::parse(text, nullptr, false);
+  if (value.is_discarded() || !value.is_object()) fail_input(where, "a JSON object", "something else");
+  return value;
+}
+
+const json* member(const json& object, const char* key) {
+  const auto found = object.find(key);
+  return found == object.end() || found->is_null() ? nullptr : &*found;
+}
+
+std::string text_member(const json& object, const char* key, const std::string& where, std::string otherwise) {
+  const json* value = member(object, key);
+  if (!value) return otherwise;
+  if (!value->is_string()) fail_input(where, fmt::format("a string for `{}`", key), value->type_name());
+  return value->get<std::string>();
+}
+
+std::optional<double> number_member(const json& object, const char* key, const std::string& where) {
+  const json* value = member(object, key);
+  if (!value) return std::nullopt;
+  if (!value->is_number() || !std::isfinite(value->get<double>())) {
+    fail_input(where, fmt::format("a finite number for `{}`", key),
+               value->is_number() ? "infinity" : value->type_name());
+  }
+  return value->get<double>();
+}
+
+const json& object_member(const json& object, const char* key, const std::string& where) {
+  static const json empty = json::object();
+  const json* value = member(object, key);
+  if (!value) return empty;
+  if (!value->is_object()) fail_input(where, fmt::format("an object for `{}`", key), value->type_name());
+  return *value;
+}
+
+std::int64_t seed_member(const json& object, const std::string& where, std::int64_t otherwise) {
+  const json* value = member(object, "seed");
+  if (!value) return otherwise;
+  if (!value->is_number_integer()) fail_input(where, "a whole number for `seed`", value->type_name());
+  return value->get<std::int64_t>();
+}
+
+/// Whatever the manifest says about the machine and how much of it was used, as one comparable text.
+std::string hardware_text(const json& manifest) {
+  std::string text;
+  for (const char* key : {"hardware", "device", "threads"}) {
+    if (const json* value = member(manifest, key)) {
+      text += fmt::format("{} {} ", key, value->dump(-1, ' ', false, json::error_handler_t::replace));
+    }
+  }
+  return text;
+}
+
+void read_manifest(Run& run, const json& manifest, const std::string& where) {
+  const json& sweep = object_member(manifest, "sweep", where);
+  run.variant = text_member(sweep, "variant", where, run.source.filename().string());
+  run.scale = text_member(sweep, "scale", where, "default");
+  run.variant_class = text_member(sweep, "class", where, "");
+  run.seed = seed_member(sweep, where, seed_member(manifest, where, 0));
+  if (const json* parts = member(sweep, "parts")) {
+    if (!parts->is_array()) fail_input(where, "an array for `parts`", parts->type_name());
+    for (const json& part : *parts) {
+      if (!part.is_string()) fail_input(where, "strings in `parts`", part.type_name());
+      run.parts.push_back(part.get<std::string>());
+      check_name(run.parts.back(), where, "part");
+    }
+  }
+  check_name(run.variant, where, "variant");
+  check_name(run.scale, where, "scale");
+  if (!run.variant_class.empty()) check_name(run.variant_class, where, "class");
+
+  const json& evaluation = object_member(manifest, "eval", where);
+  run.evaluation_set = text_member(evaluation, "data_sha256", where, "");
+  if (const auto tokens = number_member(evaluation, "tokens", where)) {
+    run.evaluation_set += fmt::format(" ({:.0f} tokens)", *tokens);
+  }
+  run.hardware = hardware_text(manifest);
+  run.status = text_member(manifest, "status", where, "");
+}
+
+Point read_point(const json& line, const std::string& where, std::optional<double> active_parameters) {
+  Point point;
+  const auto loss = number_member(line, "val_loss", where);
+  if (!loss) fail_input(where, "a number for `val_loss`", line.contains("val_loss") ? "null" : "none");
+  point.val_loss = *loss;
+  const auto step = number_member(line, "step", where);
+  if (!step) fail_input(where, "a number for `step`", "none");
+  point.cost[0] = step;
+  for (const Cost cost : {Cost::tokens, Cost::flops, Cost::flops_6nd, Cost::seconds, Cost::joules}) {
+    point.cost[static_cast<std::size_t>(cost)] = number_member(line, std::string(cost_name(cost)).c_str(), where);
+  }
+  const auto tokens = point.cost[static_cast<std::size_t>(Cost::tokens)];
+  auto& flops_6nd = point.cost[static_cast<std::size_t>(Cost::flops_6nd)];
+  if (!flops_6nd && tokens && active_parameters) flops_6nd = 6 * *active_parameters * *tokens;
+  if (const json* blocks = member(line, "block_losses")) {
+    if (!blocks->is_array()) fail_input(where, "an array for `block_losses`", blocks->type_name());
+    for (const json& block : *blocks) {
+      if (!block.is_number() || !std::isfinite(block.get<double>())) {
+        fail_input(where, "finite numbers in `block_losses`", block.type_name());
+      }
+      point.block_losses.push_back(block.get<double>());
+    }
+  }
+  return point;
+}
+
+}  // namespace
+
+Run read_run_folder(const std::filesystem::path& folder) {
+  Run run;
+  run.source = folder.has_filename() ? folder : folder.parent_path();
+  if (run.source.filename() == "." || run.source.filename() == "..")
+    run.source = std::filesystem::canonical(run.source);
+  const std::string manifest_path = (folder / "manifest.json").string();
+  run.manifest = read_file(manifest_path);
+  const json manifest = parse_object(run.manifest, manifest_path);
+  read_manifest(run, manifest, manifest_path);
+  const auto active = number_member(object_member(manifest, "parameters", manifest_path), "active", manifest_path);
+
+  const std::string path = (folder / "eval.jsonl").string();
+  const std::string text = read_file(path);
+  std::string_view rest = text;
+  for (std::size_t number = 1; !rest.empty(); ++number) {
+    const std::size_t end = rest.find('\n');
+    const std::string_view line = trimmed(rest.substr(0, end));
+    // A last line without its line end is one that a running or killed run had not finished writing.
+    const bool torn = end == std::string_view::npos && !json::accept(line);
+    rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
+    if (line.empty() || torn) continue;
+    const std::string where = fmt::format("{}:{}", path, number);
+    run.points.push_back(read_point(parse_object(line, where), where, active));
+  }
+  if (run.points.empty()) fail_input(path, "at least one evaluation", "none");
+  order_points(run, path);
+  return run;
+}
+
+}  // namespace isoloss

@@ -1,0 +1,196 @@
+// What a reader has to know about the runs before believing the table.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "tools/ceg/derived.h"
+
+namespace isoloss {
+namespace {
+
+double step_of(const Run& run, std::size_t i) { return *run.points[i].cost[static_cast<std::size_t>(Cost::steps)]; }
+
+std::string described(const Run& run) { return fmt::format("`{}` seed {}", run.variant, run.seed); }
+
+bool same_curve(const Run& a, const Run& b) {
+  return a.points.size() == b.points.size() &&
+         std::equal(a.points.begin(), a.points.end(), b.points.begin(),
+                    [](const Point& p, const Point& q) { return p.val_loss == q.val_loss && p.cost[0] == q.cost[0]; });
+}
+
+void identical_curves(const std::vector<Run>& runs, const std::vector<std::size_t>& members, const std::string& scale,
+                      std::vector<Warning>& warnings) {
+  for (std::size_t i = 0; i < members.size(); ++i) {
+    for (std::size_t k = i + 1; k < members.size(); ++k) {
+      const Run &a = runs[members[i]], &b = runs[members[k]];
+      if (!same_curve(a, b)) continue;
+      warnings.push_back({WarningKind::identical_curves, std::nullopt,
+                          fmt::format("scale `{}`: the curve of {} equals that of {} bit for bit", scale, described(b),
+                                      described(a))});
+    }
+  }
+}
+
+/// The tail rises when the last tenth of the steps lies above the tenth before, or when the end has lost more than 2 %
+/// of all that was gained: less is what evaluation noise does to a flat curve.
+void rising_baseline(const Run& run, std::vector<Warning>& warnings) {
+  const std::size_t n = run.points.size();
+  if (n < 3) return;
+  const double end = step_of(run, n - 1);
+  std::vector<double> last, before;
+  double best = run.points[0].val_loss, worst = best;
+  for (std::size_t i = 0; i < n; ++i) {
+    const double loss = run.points[i].val_loss, at = step_of(run, i);
+    best = std::min(best, loss), worst = std::max(worst, loss);
+    if (10 * at >= 9 * end) {
+      last.push_back(loss);
+    } else if (10 * at >= 8 * end) {
+      before.push_back(loss);
+    }
+  }
+  const double final_loss = run.points.back().val_loss;
+  const bool tail = !before.empty() && mean(last) > mean(before);
+  if (!tail && !(final_loss - best > 0.02 * (worst - best))) return;
+  warnings.push_back(
+      {WarningKind::rising_baseline, std::nullopt,
+       fmt::format(
+           "scale `{}`: the baseline {} rises at the end: its last tenth has mean loss {:.4f}, its best is {:.4f}",
+           run.scale, described(run), mean(last), best)});
+}
+
+/// Evaluations that are missing: on an even grid a distance beyond 1.5 times the usual one, on any other a distance
+/// beyond 1.5 times both of its neighbours.
+std::vector<std::string> gaps_of(const Run& run) {
+  std::map<double, std::size_t> counts;
+  std::vector<double> distances;
+  for (std::size_t i = 1; i < run.points.size(); ++i) {
+    distances.push_back(step_of(run, i) - step_of(run, i - 1));
+    ++counts[distances.back()];
+  }
+  std::vector<std::string> gaps;
+  if (distances.size() < 3) return gaps;
+  const auto usual =
+      std::max_element(counts.begin(), counts.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  const bool even = 2 * usual->second > distances.size();
+  for (std::size_t i = 0; i < distances.size(); ++i) {
+    const bool inner = i > 0 && i + 1 < distances.size();
+    const bool gap = even ? distances[i] > 1.5 * usual->first
+                          : inner && distances[i] > 1.5 * std::max(distances[i - 1], distances[i + 1]);
+    if (gap) gaps.push_back(fmt::format("{} to {}", step_of(run, i), step_of(run, i + 1)));
+  }
+  return gaps;
+}
+
+void curve_gaps(const Run& run, std::vector<Warning>& warnings) {
+  const auto gaps = gaps_of(run);
+  if (gaps.empty()) return;
+  const std::size_t shown = std::min<std::size_t>(gaps.size(), 3);
+  warnings.push_back(
+      {WarningKind::gaps, std::nullopt,
+       fmt::format("scale `{}`: the curve of {} has gaps: no evaluation from step {}{}", run.scale, described(run),
+                   fmt::join(gaps.begin(), gaps.begin() + static_cast<std::ptrdiff_t>(shown), ", "),
+                   gaps.size() > shown ? fmt::format(" and {} more", gaps.size() - shown) : "")});
+}
+
+/// One warning when the runs of a scale carry different texts in `member`.
+void differing(const std::vector<Run>& runs, const std::vector<std::size_t>& members, std::string Run::*member,
+               WarningKind kind, std::string_view what, std::optional<Cost> cost, std::vector<Warning>& warnings) {
+  std::map<std::string, std::vector<std::string>> by_text;
+  for (const std::size_t i : members) {
+    if (!(runs[i].*member).empty()) by_text[runs[i].*member].push_back(described(runs[i]));
+  }
+  if (by_text.size() < 2) return;
+  std::vector<std::string> kinds;
+  for (const auto& [text, names] : by_text) {
+    kinds.push_back(
+        fmt::format("{}{}", names.front(), names.size() > 1 ? fmt::format(" and {} more", names.size() - 1) : ""));
+  }
+  warnings.push_back(
+      {kind, cost, fmt::format("scale `{}`: {}: {}", runs[members.front()].scale, what, fmt::join(kinds, " | "))});
+}
+
+/// A target that the baseline never reaches, and runs that are under it before they are first evaluated.
+void target_warnings(const Context& context, const ScaleGroup& group, const std::vector<std::size_t>& members,
+                     std::vector<Warning>& warnings) {
+  const Sides sides = context.sides(0, group.baseline, group.baseline);
+  const double target = target_for(context.options, sides.baseline);
+  if (context.options.target && target != *context.options.target) {
+    warnings.push_back(
+        {WarningKind::partly_reached, std::nullopt,
+         fmt::format("scale `{}`: the baseline does not reach the target {:g}; compared at {:.4f} instead", group.name,
+                     *context.options.target, target)});
+  }
+  if (context.options.method != Method::interpolate) return;
+  for (const std::size_t run : members) {
+    if (context.reduced[0][run].minimum.front() > target) continue;
+    warnings.push_back(
+        {WarningKind::gaps, std::nullopt,
+         fmt::format("scale `{}`: {} is under the target at its first evaluation: when it got there is not known",
+                     group.name, described(context.runs[run]))});
+  }
+}
+
+void seed_warnings(const ScaleGroup& group, std::vector<Warning>& warnings) {
+  std::vector<std::string> single, two;
+  const auto count = [&](const Arm& arm) {
+    if (arm.runs.size() == 1) single.push_back(fmt::format("`{}`", arm.variant));
+    if (arm.runs.size() == 2) two.push_back(fmt::format("`{}`", arm.variant));
+  };
+  count(group.baseline);
+  for (const Arm& arm : group.arms) {
+    count(arm);
+    // An A/A arm has other seeds than the baseline on purpose.
+    if (fully_paired(group.baseline, arm) || (arm.a_a && common_seeds(group.baseline, arm) == 0)) continue;
+    warnings.push_back(
+        {WarningKind::unpaired_seeds, std::nullopt,
+         fmt::format("scale `{}`: `{}` has seeds {} and the baseline {}: those without a partner are compared "
+                     "with the mean of the other side, and the interval takes the sides as independent",
+                     group.name, arm.variant, fmt::join(arm.seeds, ", "), fmt::join(group.baseline.seeds, ", "))});
+  }
+  if (!single.empty()) {
+    warnings.push_back(
+        {WarningKind::few_seeds, std::nullopt,
+         fmt::format("scale `{}`: one run only of {}: its noise is unknown", group.name, fmt::join(single, ", "))});
+  }
+  if (!two.empty()) {
+    warnings.push_back(
+        {WarningKind::few_seeds, std::nullopt,
+         fmt::format("scale `{}`: two runs only of {}: intervals are very wide, three or more seeds narrow them",
+                     group.name, fmt::join(two, ", "))});
+  }
+}
+
+void unfinished(const Run& run, std::vector<Warning>& warnings) {
+  static const std::set<std::string, std::less<>> done{"", "finished", "done", "complete", "completed"};
+  if (done.count(run.status)) return;
+  warnings.push_back(
+      {WarningKind::unfinished, std::nullopt,
+       fmt::format("scale `{}`: {} is not a finished run (status `{}`)", run.scale, described(run), run.status)});
+}
+
+}  // namespace
+
+void warn_about_runs(const Context& context, const ScaleGroup& group, std::vector<Warning>& warnings) {
+  std::vector<std::size_t> members = group.baseline.runs;
+  for (const Arm& arm : group.arms) members.insert(members.end(), arm.runs.begin(), arm.runs.end());
+  identical_curves(context.runs, members, group.name, warnings);
+  for (const std::size_t run : group.baseline.runs) rising_baseline(context.runs[run], warnings);
+  differing(context.runs, members, &Run::evaluation_set, WarningKind::unequal_evaluation,
+            "runs were evaluated on unequal sets, so their losses do not compare", std::nullopt, warnings);
+  for (const Cost cost : {Cost::seconds, Cost::joules}) {
+    if (std::find(context.costs.begin(), context.costs.end(), cost) == context.costs.end()) continue;
+    differing(context.runs, members, &Run::hardware, WarningKind::hardware,
+              fmt::format("runs come from different hardware, so {} do not compare", cost_name(cost)), cost, warnings);
+  }
+  for (const std::size_t run : members) {
+    curve_gaps(context.runs[run], warnings);
+    unfinished(context.runs[run], warnings);
+  }
+  target_warnings(context, group, members, warnings);
+  seed_warnings(group, warnings);
+}
+
+}  // namespace isoloss

@@ -1,0 +1,61 @@
+// What every program shares: the frame around main (errors to one line and an exit code), signals, terminal style.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+namespace CLI {
+class App;
+}
+
+namespace isoloss {
+
+/// Runs `body(app)` inside the contract all programs keep: `--help`, `--version`, `--quiet`; an `Error` becomes
+/// `error: …` on stderr and its exit code; wrong usage 2; any other exception 1; interruption 130.
+/// `setup` adds options to the app before parsing; `body` returns the exit code.
+int run_program(int argc, char** argv, std::string_view name, std::string_view description, std::string_view example,
+                const std::function<void(CLI::App&)>& setup, const std::function<int()>& body);
+
+/// True once SIGINT or SIGTERM has arrived (handlers are installed by run_program). Loops poll it, finish their step,
+/// and return kInterrupted. A second signal kills at once.
+bool interrupted();
+inline constexpr int kInterrupted = 130;
+
+/// Messages for people, on stderr; dropped with --quiet.
+bool quiet();
+void say(std::string_view line);
+void warn(std::string_view line);  ///< `warning: …`, shown with --quiet too
+
+/// Colour and cursor movement are used only when the stream is a terminal and NO_COLOR is unset.
+bool stdout_is_terminal();
+bool stderr_is_terminal();
+bool stdout_has_colour();
+bool stderr_has_colour();
+
+/// A bar 24 columns wide, full to `fraction` (0 to 1).
+std::string progress_bar(double fraction);
+
+/// One line that rewrites itself on a terminal and is a plain line every few seconds when piped.
+class Progress {
+ public:
+  Progress();
+  ~Progress();
+  /// `done` of `total` (0 < total), and a text such as "loss 3.21  1,234 tok/s". Adds bar, percent, time left.
+  void update(double done, double total, std::string_view text);
+  void finish();  ///< clears the bar; later lines start clean
+
+ private:
+  double start_, last_ = -1e9;
+  double first_done_ = -1;
+  bool shown_ = false;
+};
+
+/// Seconds of a monotonic clock.
+double now_seconds();
+/// "3 s", "2 min 05 s", "1 h 07 min".
+std::string duration_text(double seconds);
+/// 1234567 -> "1,234,567".
+std::string grouped(double value);
+
+}  // namespace isoloss

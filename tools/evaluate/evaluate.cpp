@@ -1,0 +1,118 @@
+// The program `evaluate`: the loss of saved weights on a shard.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cmath>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "data/tokenizer.h"
+#include "engine/training_model.h"
+#include "kernels/core/error.h"
+#include "models/config.h"
+#include "models/transformer.h"
+#include "tools/common/device.h"
+#include "tools/common/program.h"
+#include "tools/common/saved_model.h"
+
+namespace isoloss {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Options {
+  std::string run, weights, config;
+  std::vector<std::string> data;
+  std::int64_t tokens = 0;
+  bool json = false;
+  DeviceOptions device;
+};
+
+SavedModel saved_model(const Options& options) {
+  const bool by_run = !options.run.empty(), by_file = !options.weights.empty() && !options.config.empty();
+  if (by_run == by_file || (by_run && !(options.weights.empty() && options.config.empty()))) {
+    fail_input("--run", "either --run, or --weights together with --config", by_run ? "both" : "neither");
+  }
+  if (by_run) return saved_model_of_run(options.run);
+  return {load_configuration(options.config), options.weights};
+}
+
+/// Bytes of text that the evaluated targets stand for; nothing where the tokenizer is not known.
+std::optional<double> bytes_of_targets(const EvalWindows& windows, std::int64_t context, const fs::path& folder) {
+  const fs::path file = folder / "tokenizer.json";
+  if (!fs::exists(file)) return std::nullopt;
+  const Tokenizer tokenizer = load_tokenizer(file.string());
+  std::vector<std::int32_t> inputs(static_cast<std::size_t>(context)), targets(inputs.size());
+  double bytes = 0;
+  for (std::uint64_t window = 0; window < windows.windows(); ++window) {
+    windows.batch(window, 1, inputs.data(), targets.data());
+    for (const std::int32_t id : targets) bytes += tokenizer.bytes_of_token(static_cast<std::uint32_t>(id));
+  }
+  return bytes;
+}
+
+int evaluate_weights(const Options& options) {
+  SavedModel saved = saved_model(options);
+  Configuration& configuration = saved.configuration;
+  const std::vector<std::string>& patterns = options.data.empty() ? configuration.run.data.val : options.data;
+  if (patterns.empty()) fail_input("--data", "token shards to evaluate on", "none");
+  const std::vector<fs::path> files = expand_shards(patterns, options.data.empty() ? "data.val" : "--data");
+  if (configuration.model.vocab == 0) resolve_vocab(configuration, files);
+  const TokenDataset data(files);
+  data.check_ids(static_cast<std::uint64_t>(configuration.model.vocab));
+  const EvalWindows windows(data, configuration.model.context, static_cast<std::uint64_t>(options.tokens));
+
+  const Device device = open_device(options.device, Precision::fp32);
+  ParameterStore store;
+  const auto rows =
+      std::min<std::int64_t>(configuration.run.run.micro_batch, static_cast<std::int64_t>(windows.windows()));
+  Graph graph = evaluation_graph(configuration.model, store, rows);
+  store.lay_out();
+  store.allocate(/*with_gradients=*/false);
+  load_model(store, saved.weights);
+  Executor executor(std::move(graph), store, device.kind);
+  const Evaluation result = evaluate(executor, windows, [] { return interrupted(); });
+  if (interrupted()) return kInterrupted;
+
+  const double perplexity = std::exp(result.loss);
+  const auto bytes = bytes_of_targets(windows, configuration.model.context, files.front().parent_path());
+  const double bits =
+      bytes && *bytes > 0 ? result.loss * static_cast<double>(result.tokens) / (std::log(2.0) * *bytes) : NAN;
+  if (options.json) {
+    nlohmann::ordered_json out;
+    out["val_loss"] = result.loss;
+    out["perplexity"] = perplexity;
+    out["tokens"] = result.tokens;
+    out["bits_per_byte"] = std::isfinite(bits) ? nlohmann::ordered_json(bits) : nlohmann::ordered_json();
+    fmt::print("{}\n", out.dump());
+    return 0;
+  }
+  fmt::print("loss           {:.6f} nats per token\n", result.loss);
+  fmt::print("perplexity     {:.4f}\n", perplexity);
+  if (std::isfinite(bits)) fmt::print("bits per byte  {:.4f}\n", bits);
+  fmt::print("tokens         {}\n", grouped(static_cast<double>(result.tokens)));
+  return 0;
+}
+
+}  // namespace
+}  // namespace isoloss
+
+int main(int argc, char** argv) {
+  using namespace isoloss;
+  Options options;
+  return run_program(
+      argc, argv, "evaluate", "Prints the loss, perplexity and bits per byte of saved weights.",
+      "evaluate --run runs/first --data tokens/val_*.bin",
+      [&](CLI::App& app) {
+        app.add_option("--run", options.run, "A run folder: its configuration, newest weights and validation data");
+        app.add_option("--weights", options.weights, "Weights (safetensors)");
+        app.add_option("--config", options.config, "Their configuration: a TOML file or the name of a preset");
+        app.add_option("--data", options.data, "Token shards: files or globs; default: the run's validation data")
+            ->take_all();
+        app.add_option("--tokens", options.tokens, "At most so many targets; 0: all")->check(CLI::NonNegativeNumber);
+        app.add_flag("--json", options.json, "One JSON object instead of a table");
+        options.device.add_to(app, /*check=*/false);
+      },
+      [&] { return evaluate_weights(options); });
+}

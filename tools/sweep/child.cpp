@@ -1,0 +1,103 @@
+#include "tools/sweep/child.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <utility>
+
+#include "kernels/core/error.h"
+#include "tools/common/program.h"
+
+namespace isoloss {
+
+namespace {
+
+constexpr double kLongestWait = 10;  // seconds: a child whose sweep was killed needs a step and a checkpoint to leave
+
+int open_or_fail(const std::filesystem::path& path, int flags) {
+  const int descriptor = ::open(path.c_str(), flags | O_CREAT | O_CLOEXEC, 0644);
+  if (descriptor < 0) fail_run(path.string(), "a writable file", std::strerror(errno));
+  return descriptor;
+}
+
+/// In the child, between fork and exec: only calls that are safe there.
+[[noreturn]] void become(char* const* arguments, int output, int lock, pid_t parent) {
+  ::setpgid(0, 0);
+  ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+  if (::getppid() != parent) ::_exit(130);  // the parent was gone before the line above
+  std::signal(SIGINT, SIG_DFL);
+  std::signal(SIGTERM, SIG_DFL);
+  std::signal(SIGPIPE, SIG_DFL);
+  const int nothing = ::open("/dev/null", O_RDONLY);
+  ::dup2(nothing, STDIN_FILENO);
+  ::dup2(output, STDOUT_FILENO);
+  ::dup2(output, STDERR_FILENO);
+  ::fcntl(lock, F_SETFD, 0);  // stays open, and locked, in the program
+  ::execv(arguments[0], arguments);
+  constexpr char message[] = "error: [sweep] expected a program that can be started, got none\n";
+  [[maybe_unused]] const auto written = ::write(STDERR_FILENO, message, sizeof message - 1);
+  ::_exit(127);
+}
+
+}  // namespace
+
+FolderLock::FolderLock(const std::filesystem::path& folder) {
+  std::error_code problem;
+  std::filesystem::create_directories(folder, problem);
+  if (problem) fail_run(folder.string(), "a folder that can be made", problem.message());
+  descriptor_ = open_or_fail(folder / "sweep.lock", O_RDWR);
+  const double start = now_seconds();
+  while (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
+    if (now_seconds() - start > kLongestWait || interrupted()) {
+      ::close(descriptor_);
+      fail_run(folder.string(), "a folder in which nothing runs", "one that another sweep is working in");
+    }
+    ::usleep(50'000);
+  }
+}
+
+FolderLock::~FolderLock() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+FolderLock::FolderLock(FolderLock&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
+
+Child::Child(const std::vector<std::string>& command, const std::filesystem::path& output, const FolderLock& lock) {
+  std::vector<char*> arguments;
+  for (const std::string& argument : command) arguments.push_back(const_cast<char*>(argument.c_str()));
+  arguments.push_back(nullptr);
+  const int out = open_or_fail(output, O_WRONLY | O_TRUNC);
+  const pid_t parent = ::getpid();
+  process_ = ::fork();
+  if (process_ == 0) become(arguments.data(), out, lock.descriptor(), parent);
+  const int error = errno;
+  ::close(out);
+  if (process_ < 0) fail_run(command.front(), "a process for the run", std::strerror(error));
+}
+
+Child::~Child() {
+  if (process_ <= 0) return;
+  ::kill(process_, SIGKILL);
+  ::waitpid(process_, nullptr, 0);
+}
+
+Child::Child(Child&& other) noexcept : process_(std::exchange(other.process_, -1)) {}
+
+std::optional<int> Child::poll() {
+  int status = 0;
+  if (process_ <= 0 || ::waitpid(process_, &status, WNOHANG) != process_) return std::nullopt;
+  process_ = -1;
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+void Child::stop() {
+  if (process_ > 0) ::kill(process_, SIGTERM);
+}
+
+}  // namespace isoloss

@@ -1,0 +1,120 @@
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "kernels/core/error.h"
+#include "kernels/core/file.h"
+#include "kernels/core/parallel.h"
+#include "tools/common/program.h"
+#include "tools/sweep/board.h"
+#include "tools/sweep/display.h"
+#include "tools/sweep/listing.h"
+#include "tools/sweep/plan.h"
+#include "tools/sweep/scheduler.h"
+#include "tools/sweep/suite.h"
+
+namespace isoloss {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+struct Options {
+  std::string suite, out, only, slurm, train;
+  std::vector<std::string> set;
+  std::string device = "auto";
+  int jobs = 1, threads = 0;
+  bool dry_run = false;
+};
+
+fs::path own_path() { return fs::read_symlink("/proc/self/exe"); }
+
+/// A missing tokenizer or shard shows before anything starts, not in the first run of the last variant.
+void check_data(const Plan& plan) {
+  for (const Cell& cell : plan.cells) {
+    Configuration configuration = cell.runs.front().front().configuration;
+    if (configuration.run.data.train.empty() || configuration.run.data.val.empty()) {
+      const bool train = configuration.run.data.train.empty();
+      fail_input(fmt::format("{}: {}", plan.suite.file.string(), train ? "data.train" : "data.val"),
+                 "shards, as a key of the suite or with --set", "none");
+    }
+    resolve_vocab(configuration);
+  }
+}
+
+fs::path train_program(const Options& options) {
+  const fs::path program = options.train.empty() ? own_path().parent_path() / "train" : fs::path(options.train);
+  if (!fs::is_regular_file(program)) fail_run(program.string(), "the program train beside sweep", "none");
+  return fs::absolute(program);
+}
+
+void report(const Board& board, int code) {
+  if (code == kInterrupted) {
+    say(fmt::format("stopped after {}; the same command goes on", count_text(board)));
+    return;
+  }
+  const Task* failed = nullptr;
+  int failures = 0;
+  for (const Task& task : board.tasks()) {
+    if (task.state == TaskState::failed && ++failures == 1) failed = &task;
+  }
+  if (failed != nullptr) {
+    fail_run(board.name(*failed).generic_string(), "every run to finish",
+             fmt::format("{} failed, this one with: {}", failures, failed->error));
+  }
+  fmt::print("ceg {} --baseline {}\n", shell_word(board.out().string()),
+             shell_word(board.plan().suite.baseline().name));
+}
+
+int run(const Options& options) {
+  if (options.jobs < 1) fail_input("--jobs", "1 or more", std::to_string(options.jobs));
+  if (options.threads < 0) fail_input("--threads", "1 or more, or 0 for all", std::to_string(options.threads));
+  std::vector<Override> overrides;
+  for (const std::string& text : options.set) overrides.push_back({text, "--set", {}});
+  const Plan plan = make_plan(read_suite(options.suite), overrides, options.out);
+  Board board(plan, options.out, options.only);
+  const int all_threads = options.threads > 0 ? options.threads : threads();
+
+  if (!options.slurm.empty()) {
+    write_file_atomically(options.slurm, slurm_text(board, {own_path().string(), fs::absolute(options.suite).string(),
+                                                            fs::absolute(options.out).string(), options.device,
+                                                            all_threads, options.set}));
+    return 0;
+  }
+  if (options.dry_run) {
+    fmt::print("{}", plan_text(board));
+    return 0;
+  }
+  check_data(plan);
+  const int code = run_sweep(board, {train_program(options), options.jobs, all_threads, options.device});
+  report(board, code);
+  return code;
+}
+
+}  // namespace
+
+}  // namespace isoloss
+
+int main(int argc, char** argv) {
+  isoloss::Options options;
+  return isoloss::run_program(
+      argc, argv, "sweep", "Trains every variant of a suite at every scale with every seed; `ceg` makes the table.",
+      "sweep models/suites/demo.toml --out runs/demo --jobs 2",
+      [&options](CLI::App& app) {
+        app.add_option("SUITE", options.suite, "Suite file (TOML)")->required();
+        app.add_option("--out", options.out, "Folder of the sweep")->required();
+        app.add_option("--jobs", options.jobs, "Runs at a time; they share the threads");
+        app.add_option("--threads", options.threads, "Threads of all runs together (default: all processors)");
+        app.add_option("--device", options.device, "As train's: auto, cpu, cuda, ref, check");
+        app.add_option("--set", options.set, "key=value for every run, on top of the suite")->take_all();
+        app.add_option("--only", options.only, "Only runs whose folder fits this glob, such as 'nano/*/seed1'");
+        app.add_flag("--dry-run", options.dry_run, "Print the plan and start nothing");
+        app.add_option("--slurm", options.slurm, "Write a Slurm array job to this file and start nothing");
+        app.add_option("--train", options.train, "The train program (default: beside sweep)")->group("");
+      },
+      [&options] { return isoloss::run(options); });
+}

@@ -1,0 +1,116 @@
+#include "tools/sweep/run_folder.h"
+
+#include <fmt/format.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "engine/checkpoint.h"
+#include "engine/run_record.h"
+#include "kernels/core/error.h"
+
+namespace isoloss {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+namespace {
+
+/// The end of a text file, from the beginning of a line on.
+std::string tail(const fs::path& path, std::streamoff bytes) {
+  std::ifstream file(path, std::ios::binary | std::ios::ate);
+  if (!file) return {};
+  const std::streamoff size = file.tellg(), start = std::max<std::streamoff>(0, size - bytes);
+  file.seekg(start);
+  std::string text(static_cast<std::size_t>(size - start), '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  if (start > 0) text.erase(0, text.find('\n') + 1);
+  return text;
+}
+
+/// The last line that ended: a line being written right now is no line yet.
+json last_record(const fs::path& path) {
+  std::string text = tail(path, 1 << 14);  // an evaluation line with its 64 block losses stays well under this
+  text.resize(text.find_last_of('\n') + 1);
+  if (text.empty()) return {};
+  text.pop_back();
+  const std::string line = text.substr(text.find_last_of('\n') + 1);
+  return json::parse(line, nullptr, false);
+}
+
+/// Where two JSON values part: the first key, and both values there.
+struct Difference {
+  std::string key;
+  json expected, found;
+};
+
+std::optional<Difference> difference(const json& expected, const json& found, const std::string& key = "") {
+  if (expected == found) return std::nullopt;
+  if (expected.is_object() && found.is_object()) {
+    for (const auto& [name, value] : expected.items()) {
+      const json other = found.contains(name) ? found[name] : json();
+      if (auto inner = difference(value, other, key.empty() ? name : key + "." + name)) return inner;
+    }
+  }
+  return Difference{key, expected, found};
+}
+
+std::optional<Difference> difference(const fs::path& folder, const PlannedRun& planned, const Manifest& manifest) {
+  const Configuration found = configuration_of_run(folder);
+  Configuration expected = planned.configuration;
+  if (expected.model.vocab == 0) expected.model.vocab = found.model.vocab;  // known only beside the data
+  if (auto d = difference(json::parse(to_json(expected, folder)), json::parse(to_json(found, folder)))) return d;
+  return difference(json::parse(planned.label), json::parse(manifest.sweep, nullptr, false));
+}
+
+}  // namespace
+
+bool holds(const fs::path& folder, const PlannedRun& planned) {
+  return fs::exists(folder / "manifest.json") && !difference(folder, planned, read_manifest(folder));
+}
+
+Found inspect(const fs::path& folder, const PlannedRun& planned) {
+  if (!fs::exists(folder / "manifest.json")) return Found::nothing;
+  const Manifest manifest = read_manifest(folder);
+  if (const auto other = difference(folder, planned, manifest)) {
+    fail_input(folder.string(), fmt::format("the suite's {} = {}", other->key, other->expected.dump()),
+               fmt::format("a run with {}; remove that folder or choose another --out", other->found.dump()));
+  }
+  if (manifest.status == RunStatus::finished) return Found::finished;
+  if (manifest.status == RunStatus::diverged) return Found::diverged;
+  return latest_checkpoint(folder, [](std::string_view) {}) ? Found::resumable : Found::nothing;
+}
+
+std::int64_t steps_done(const fs::path& folder) {
+  const json line = last_record(folder / "log.jsonl");
+  return line.is_object() && line.contains("step") && line["step"].is_number_integer()
+             ? line["step"].get<std::int64_t>()
+             : 0;
+}
+
+std::optional<double> last_validation_loss(const fs::path& folder) {
+  const json line = last_record(folder / "eval.jsonl");
+  if (!line.is_object() || !line.contains("val_loss") || !line["val_loss"].is_number()) return std::nullopt;
+  return line["val_loss"].get<double>();
+}
+
+std::string last_error(const fs::path& folder) {
+  std::string text = tail(folder / "train.log", 1 << 14);
+  const std::string mark = "error: ";
+  auto at = text.rfind("\n" + mark);
+  at = at != std::string::npos ? at + 1 : (text.starts_with(mark) ? 0 : std::string::npos);
+  if (at == std::string::npos) return {};
+  at += mark.size();
+  return text.substr(at, text.find('\n', at) - at);
+}
+
+void remove_record(const fs::path& folder) {
+  for (const char* name : {"manifest.json", "log.jsonl", "eval.jsonl", "checkpoints", "model.safetensors"}) {
+    std::error_code problem;
+    fs::remove_all(folder / name, problem);
+    if (problem) fail_run((folder / name).string(), "to remove the remains of a stopped run", problem.message());
+  }
+}
+
+}  // namespace isoloss

@@ -1,0 +1,56 @@
+// tokenize: text into token shards, or standard input into ids and back.
+#include <CLI/CLI.hpp>
+
+#include "kernels/core/error.h"
+#include "tools/common/program.h"
+#include "tools/tokenize/tokenize.h"
+
+int main(int argc, char** argv) {
+  using namespace isoloss;
+  TokenizeOptions options;
+  std::string out;
+  bool ids = false, decode = false;
+  const auto setup = [&](CLI::App& app) {
+    app.add_option(
+        "INPUT", options.inputs,
+        "Text or .jsonl files, also .gz, .zst or .xz; a folder means every .txt, .text, .md and .jsonl in it; "
+        "builtin:stories[:MB] is the built-in corpus (5 MB)");
+    app.add_option("--tokenizer", options.tokenizer,
+                   "bytes; gpt2:DIR with encoder.json and vocab.bpe; bpe:SIZE, trained on INPUT; or a Hugging Face "
+                   "tokenizer.json")
+        ->required();
+    app.add_option("--out", out, "Folder for the shards, tokenizer.json and meta.json");
+    app.add_option("--val-fraction", options.val_fraction, "Share of the documents that becomes val_*.bin")
+        ->capture_default_str();
+    app.add_option(
+           "--separator", options.separator,
+           "What separates documents in a text file: lines in which this regular expression matches; blank-line; "
+           "or none (a file is one document)")
+        ->capture_default_str();
+    app.add_option("--field", options.field, "Field of a .jsonl line that holds the text")->capture_default_str();
+    app.add_option("--seed", options.seed, "Draws which documents are for validation")->capture_default_str();
+    app.add_flag("--force", options.force, "Replace the shards that --out holds already");
+    app.add_flag("--ids", ids, "Print the ids of standard input, byte for byte; no INPUT");
+    app.add_flag("--decode", decode, "Print the bytes of the ids on standard input; no INPUT");
+  };
+  const auto body = [&] {
+    if (ids || decode) {
+      if (ids && decode) fail_input("--ids", "either --ids or --decode", "both");
+      const std::string_view flag = ids ? "--ids" : "--decode";
+      if (!options.inputs.empty()) fail_input(flag, "standard input alone", "INPUT as well");
+      Tokenizer tokenizer = load_tokenizer(options.tokenizer);
+      if (ids) {
+        print_ids(tokenizer, stdin, stdout);
+      } else {
+        print_decoded(tokenizer, stdin, stdout);
+      }
+      return 0;
+    }
+    if (options.inputs.empty()) fail_input("INPUT", "a file, a folder or builtin:stories", "nothing");
+    if (out.empty()) fail_input("--out", "a folder", "nothing");
+    options.out = out;
+    return tokenize(options);
+  };
+  return run_program(argc, argv, "tokenize", "Turns text into token shards for training.",
+                     "tokenize book.txt notes/ --tokenizer bpe:4096 --out data/mine", setup, body);
+}

@@ -1,0 +1,93 @@
+#include "tools/train/manifest.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "kernels/core/error.h"
+#include "kernels/core/file.h"
+#include "kernels/core/parallel.h"
+#include "models/transformer.h"
+
+namespace isoloss {
+
+namespace {
+namespace fs = std::filesystem;
+
+std::vector<DataFileRecord> files_of(const TokenDataset& data) {
+  const std::vector<std::string> hashes = data.file_sha256();
+  std::vector<DataFileRecord> files;
+  for (std::size_t i = 0; i < hashes.size(); ++i) {
+    const TokenShard& shard = data.shards()[i];
+    files.push_back({shard.path().filename().string(), hashes[i], shard.size()});
+  }
+  return files;
+}
+
+std::string tokenizer_hash(const TokenDataset& data) {
+  const fs::path file = data.shards().front().path().parent_path() / "tokenizer.json";
+  return fs::exists(file) ? sha256_of_file(file) : "";
+}
+
+std::vector<std::string> toggles_of(const ModelSpec& spec, const nlohmann::ordered_json& config) {
+  std::vector<std::string> toggles;
+  for (const char* key : {"norm", "norm_position", "final_norm", "positions", "attention", "mlp"}) {
+    if (std::string_view(key) == "norm_position" && spec.norm == Norm::none) continue;
+    toggles.push_back(fmt::format("{}: {}", key, config.at("model").at(key).get<std::string>()));
+  }
+  toggles.push_back(spec.kv_heads == spec.heads ? "heads: multi-head"
+                    : spec.kv_heads == 1        ? "heads: multi-query"
+                                                : fmt::format("heads: grouped-query ({})", spec.kv_heads));
+  if (spec.window > 0) toggles.push_back(fmt::format("window: {}", spec.window));
+  if (spec.dropout > 0) toggles.push_back(fmt::format("dropout: {}", spec.dropout));
+  toggles.push_back(spec.tie_embeddings ? "embeddings: tied" : "embeddings: untied");
+  return toggles;
+}
+}  // namespace
+
+Manifest describe_run(const Configuration& configuration, const std::string& config_json, const TrainingPlan& plan,
+                      const TokenDataset& train, const TokenDataset& val, const EvalWindows& validation,
+                      const RunIdentity& identity) {
+  Manifest manifest;
+  manifest.name = identity.name;
+  manifest.config = config_json;
+  manifest.toggles = toggles_of(configuration.model, nlohmann::ordered_json::parse(config_json));
+  manifest.parameters_total = plan.store.trained();
+  manifest.parameters_active = active_parameters(configuration.model, plan.store);
+  manifest.parameters_embedding = embedding_parameters(plan.store);
+  manifest.flops_per_token = plan.step_cost().flops / static_cast<double>(configuration.run.run.batch_tokens);
+  manifest.train = files_of(train);
+  manifest.val = files_of(val);
+  manifest.tokenizer_sha256 = tokenizer_hash(train);
+  manifest.eval_sha256 = validation.sha256();
+  manifest.eval_tokens = validation.tokens();
+  manifest.eval_windows = validation.windows();
+  manifest.seed = configuration.run.run.seed;
+  manifest.device = identity.device;
+  manifest.threads = threads();
+  manifest.cpu = cpu_name();
+  manifest.version = ISOLOSS_VERSION;
+  manifest.commit = ISOLOSS_COMMIT;
+  manifest.compiler = __VERSION__;
+  if (!identity.sweep_label.empty()) {
+    if (!nlohmann::json::accept(identity.sweep_label)) {
+      fail_input("--sweep-label", "a JSON object", identity.sweep_label);
+    }
+    manifest.sweep = identity.sweep_label;
+  }
+  return manifest;
+}
+
+std::string first_difference(const std::string& before, const std::string& now) {
+  const auto old_config = nlohmann::json::parse(before), new_config = nlohmann::json::parse(now);
+  const auto changes = nlohmann::json::diff(old_config, new_config);
+  if (changes.empty()) return "no difference";
+  const auto pointer = nlohmann::json::json_pointer(changes.front().at("path").get<std::string>());
+  const auto text = [&](const nlohmann::json& config) {
+    return config.contains(pointer) ? config.at(pointer).dump() : "nothing";
+  };
+  return fmt::format("{} was {} and is {}", pointer.to_string(), text(old_config), text(new_config));
+}
+
+}  // namespace isoloss

@@ -1,0 +1,24 @@
+// What the manifest says about a run before its first step.
+#pragma once
+
+#include <string>
+
+#include "data/loader.h"
+#include "engine/run_record.h"
+#include "engine/training_model.h"
+#include "models/config.h"
+
+namespace isoloss {
+
+struct RunIdentity {
+  std::string name, device, sweep_label;
+};
+
+Manifest describe_run(const Configuration& configuration, const std::string& config_json, const TrainingPlan& plan,
+                      const TokenDataset& train, const TokenDataset& val, const EvalWindows& validation,
+                      const RunIdentity& identity);
+
+/// The first key at which two configurations (JSON objects) differ, with both values, as one line.
+std::string first_difference(const std::string& before, const std::string& now);
+
+}  // namespace isoloss

@@ -1,0 +1,175 @@
+// The program `train`: one configuration in, one run folder out.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <optional>
+
+#include "data/tokenizer.h"
+#include "engine/plan.h"
+#include "engine/profiler.h"
+#include "engine/trainer.h"
+#include "kernels/core/ceilings.h"
+#include "kernels/core/error.h"
+#include "kernels/core/parallel.h"
+#include "models/config.h"
+#include "models/transformer.h"
+#include "tools/common/device.h"
+#include "tools/common/program.h"
+#include "tools/train/manifest.h"
+
+namespace isoloss {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Options {
+  std::string config;
+  std::vector<std::string> set;
+  std::string out, init_from, sweep_label;
+  bool resume = false, plan = false, profile = false;
+  DeviceOptions device;
+};
+
+fs::path run_folder(const Options& options) {
+  return options.out.empty() ? fs::path("runs") / fs::path(options.config).stem() : fs::path(options.out);
+}
+
+void print_plan(const TrainingPlan& plan, const Configuration& configuration) {
+  const auto mebi = [](std::size_t bytes) { return static_cast<double>(bytes) / 1048576.0; };
+  fmt::print("{}\n", plan_text(plan.training, plan.training_memory));
+  const Cost step = plan.step_cost();
+  const auto tokens = static_cast<double>(configuration.run.run.batch_tokens);
+  fmt::print("parameters          {:>16}\n", grouped(static_cast<double>(plan.store.trained())));
+  fmt::print("micro-batches       {:>16}\n", plan.micro_batches);
+  fmt::print("FLOPs per token     {:>16}\n", grouped(step.flops / tokens));
+  fmt::print("FLOPs per step      {:>16.4g}\n", step.flops);
+  fmt::print("FLOPs of the run    {:>16.4g}\n", step.flops * static_cast<double>(configuration.run.run.steps));
+  fmt::print("parameters, gradients, moments {:>10.1f} MiB\n", mebi(plan.parameter_bytes()));
+  fmt::print("activations and scratch        {:>10.1f} MiB\n", mebi(plan.activation_bytes()));
+  fmt::print("in all                         {:>10.1f} MiB\n", mebi(plan.total_bytes()));
+}
+
+/// The checkpoint to resume from; nothing when the run is finished already.
+std::optional<Checkpoint> checkpoint_of(const fs::path& folder, const Configuration& configuration) {
+  const Manifest manifest = read_manifest(folder);
+  const std::string now = to_json(configuration, folder);
+  if (manifest.config != now) {
+    fail_input(folder.string(), "the configuration that the run was started with",
+               "another one: " + first_difference(manifest.config, now));
+  }
+  if (manifest.status == RunStatus::finished) return std::nullopt;
+  auto checkpoint = latest_checkpoint(folder, [](std::string_view why) { warn(why); });
+  if (!checkpoint) fail_input(folder.string(), "a checkpoint to resume from", "none");
+  return checkpoint;
+}
+
+void watch(Trainer& trainer, Progress& progress) {
+  trainer.stop = [] { return interrupted(); };
+  trainer.report = [&progress](const StepReport& report) {
+    const std::string validation = report.val_loss ? fmt::format("  val {:.4f}", *report.val_loss) : "";
+    progress.update(static_cast<double>(report.step), static_cast<double>(report.steps),
+                    fmt::format("step {}/{}  loss {:.4f}{}  {} tok/s", report.step, report.steps, report.loss,
+                                validation, grouped(report.tokens_per_second)));
+  };
+}
+
+int train(const Options& options) {
+  std::vector<Override> overrides;
+  for (const std::string& text : options.set) overrides.push_back({text});
+  Configuration configuration = load_configuration(options.config, overrides);
+  const RunConfig& config = configuration.run;
+  if (configuration.model.attention == Attention::cudnn) {
+    fail_input("model.attention", "flash or naive on this device", "cudnn, which needs the cuda device");
+  }
+  if (!options.plan || !config.data.train.empty()) resolve_vocab(configuration);
+  if (configuration.model.vocab == 0) fail_input("model.vocab", "a vocabulary, where no data says it", "none");
+
+  const Device device = open_device(options.device, config.run.precision);
+  TrainingPlan plan(model_graphs(configuration.model), config, device.kind);
+  if (options.plan) {
+    print_plan(plan, configuration);
+    return 0;
+  }
+
+  if (config.data.train.empty()) fail_input("data.train", "token shards to train on", "none");
+  if (config.data.val.empty()) fail_input("data.val", "token shards to evaluate on", "none");
+  const TokenDataset train_data(expand_shards(config.data.train, "data.train")),
+      val_data(expand_shards(config.data.val, "data.val"));
+  const auto vocab = static_cast<std::uint64_t>(configuration.model.vocab);
+  train_data.check_ids(vocab);
+  val_data.check_ids(vocab);
+  const EvalWindows validation(val_data, configuration.model.context,
+                               static_cast<std::uint64_t>(config.run.eval_tokens));
+
+  const fs::path folder = run_folder(options);
+  std::optional<Checkpoint> resume;
+  if (options.resume) {
+    resume = checkpoint_of(folder, configuration);
+    if (!resume) {
+      say(fmt::format("{}: the run is finished", folder.string()));
+      return 0;
+    }
+  } else if (holds_run(folder)) {
+    fail_input(folder.string(), "a folder without a run, or --resume", "a folder that holds one");
+  }
+
+  const std::string config_json = to_json(configuration, folder);
+  const Manifest manifest = describe_run(configuration, config_json, plan, train_data, val_data, validation,
+                                         {folder.filename().string(), device.name, options.sweep_label});
+  TrainingModel model(std::move(plan), config, device.kind);
+  if (!resume) {
+    model.store().initialise(config.run.seed);
+    if (!options.init_from.empty()) load_model(model.store(), options.init_from);
+  }
+  RunRecord record = resume ? RunRecord::resume(folder, resume->state.step) : RunRecord::create(folder, manifest);
+  record.set_status(RunStatus::running);
+
+  Profiler profiler;
+  if (device.checker) model.training().set_observer(device.checker.get());
+  if (options.profile) {
+    model.training().set_observer(&profiler);
+    model.optimizer().on_operation = [&](const std::string& op, double seconds, const Cost& cost) {
+      profiler.add(op, seconds, cost);
+    };
+  }
+  Trainer trainer(config, model, train_data, validation, record, resume);
+  Progress progress;
+  watch(trainer, progress);
+  const std::int64_t first_step = resume ? resume->state.step : 0;
+  const RunStatus status = trainer.run();
+  progress.finish();
+  if (options.profile) {
+    fmt::print("{}", profiler.table(trainer.steps_done() - first_step, measure_ceilings()));
+  }
+  if (status == RunStatus::interrupted) {
+    say(fmt::format("interrupted after step {}; go on with --resume", trainer.steps_done()));
+    return kInterrupted;
+  }
+  say(fmt::format("{}: {} steps, validation loss {:.4f}, {}", folder.string(), trainer.steps_done(),
+                  *trainer.val_loss(), duration_text(trainer.seconds())));
+  return 0;
+}
+
+}  // namespace
+}  // namespace isoloss
+
+int main(int argc, char** argv) {
+  using namespace isoloss;
+  Options options;
+  return run_program(
+      argc, argv, "train", "Trains one model and writes its run folder.",
+      "train nano --set data.train=tokens/train_*.bin --set data.val=tokens/val_*.bin --out runs/first",
+      [&](CLI::App& app) {
+        app.add_option("config", options.config, "A TOML file, or the name of a preset")->required();
+        app.add_option("--set", options.set, "key=value, over the file's; may be repeated")->take_all();
+        app.add_option("--out", options.out, "The run's folder; default runs/NAME of the config");
+        app.add_flag("--resume", options.resume, "Go on from the newest checkpoint in the run's folder");
+        app.add_option("--init-from", options.init_from, "Start from these weights (safetensors)");
+        app.add_flag("--plan", options.plan, "Print nodes, memory and FLOPs, and train nothing");
+        app.add_flag("--profile", options.profile, "Print time, FLOP/s and bytes/s op by op at the end");
+        app.add_option("--sweep-label", options.sweep_label, "JSON that goes into the manifest")->group("");
+        options.device.add_to(app, /*check=*/true);
+      },
+      [&] { return train(options); });
+}
