@@ -81,12 +81,15 @@ void close(Tale& tale) {
 
 /// Up to `count` threads of different kinds.
 std::vector<std::unique_ptr<Thread>> choose_threads(Tale& tale, int count) {
+  constexpr int kinds = kObjectThreads + kPeopleThreads;
   std::vector<std::unique_ptr<Thread>> threads;
-  bool used[kThreadKinds] = {};
-  for (int tries = 0; tries < 4 * kThreadKinds && static_cast<int>(threads.size()) < count; ++tries) {
-    const int kind = tale.below(kThreadKinds);
+  bool used[kinds] = {};
+  for (int tries = 0; tries < 4 * kinds && static_cast<int>(threads.size()) < count; ++tries) {
+    const int kind = tale.below(kinds);
     if (std::exchange(used[kind], true)) continue;
-    if (std::unique_ptr<Thread> thread = make_thread(kind, tale)) threads.push_back(std::move(thread));
+    std::unique_ptr<Thread> thread =
+        kind < kObjectThreads ? make_object_thread(kind, tale) : make_people_thread(kind - kObjectThreads, tale);
+    if (thread != nullptr) threads.push_back(std::move(thread));
   }
   return threads;
 }

@@ -15,8 +15,10 @@ class Thread {
   virtual bool advance(Tale& tale) = 0;
 };
 
-inline constexpr int kThreadKinds = 9;
-/// A new thread of the kind, or nullptr where the tale lacks what it takes.
-std::unique_ptr<Thread> make_thread(int kind, Tale& tale);
+inline constexpr int kObjectThreads = 5, kPeopleThreads = 4;
+/// A new thread, `kind` below kObjectThreads; nullptr where the tale has no object left for it.
+std::unique_ptr<Thread> make_object_thread(int kind, Tale& tale);
+/// A new thread, `kind` below kPeopleThreads.
+std::unique_ptr<Thread> make_people_thread(int kind, Tale& tale);
 
 }  // namespace isoloss::stories

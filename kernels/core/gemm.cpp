@@ -25,7 +25,7 @@ constexpr std::int64_t kMaxDepth = 384;
 // packed, that is done once for all, and two panels are in flight.
 constexpr std::int64_t kPanelBytes = std::int64_t{4} << 20;
 // The part of the other operand that a task works on stays in the second-level cache.
-constexpr std::int64_t kChunkBytes = std::int64_t{400} << 10;
+constexpr std::int64_t kChunkBytes = std::int64_t{128} << 10;
 constexpr std::int64_t kTasksPerThread = 8;
 constexpr std::int64_t kMinSharedStrips = 8;  // below this, packing the chunk of a task costs more than balance brings
 // Products below this are computed by the caller: waking the pool takes a few microseconds.

@@ -30,8 +30,8 @@ const std::vector<Rule>& rules() {
       {"kernels/", {}},
       {"data/", {}},
       {"engine/", {"kernels/", "data/loader.h", "data/shard.h"}},  // the loader is made of shards
-      {"models/", {"engine/"}},
-      {"tools/ceg/", {"tools/common/"}},  // statistics alone: nothing of the training half
+      {"models/", {"engine/", "data/meta.h", "data/shard.h"}},     // the vocabulary is the data's
+      {"tools/ceg/", {"tools/common/"}},                           // statistics alone: nothing of the training half
       {"tools/", {"kernels/", "data/", "engine/", "models/"}},
       {"tests/", {"kernels/", "data/", "engine/", "models/", "tools/"}},
   };

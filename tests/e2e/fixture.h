@@ -15,7 +15,7 @@ class Workspace {
  public:
   Workspace() {
     const ProcessResult result =
-        run({program("tokenize"), "builtin:stories:0.2", "--tokenizer", "bytes", "--out", tokens()});
+        run({program("tokenize"), "builtin:stories:1", "--tokenizer", "bytes", "--out", tokens()});
     REQUIRE_MESSAGE(result.exit_code == 0, result.err);
   }
 

@@ -51,7 +51,7 @@ TEST_CASE("tokenize, train, evaluate, generate") {
     const ProcessResult by_file = run({program("evaluate"), "--weights", folder + "/model.safetensors", "--config",
                                        "nano", "--data", workspace.tokens() + "/val_000000.bin"});
     CHECK(by_file.exit_code == 2);  // nano's own shape is another
-    CHECK(is_one_line_error(by_file.err));
+    CHECK(ends_with_one_error(by_file.err));
   }
   SUBCASE("generate repeats itself with the same seed") {
     const std::vector<std::string> command{program("generate"), "--run", folder,   "--prompt", "The ",
@@ -70,7 +70,7 @@ TEST_CASE("tokenize, train, evaluate, generate") {
     const std::string before = read_file(folder + "/log.jsonl");
     const ProcessResult again = run(workspace.train("run"));
     CHECK(again.exit_code == 2);
-    CHECK(is_one_line_error(again.err));
+    CHECK(ends_with_one_error(again.err));
     CHECK(read_file(folder + "/log.jsonl") == before);
   }
   SUBCASE("the weights start another run") {

@@ -89,9 +89,9 @@ ProcessResult run(const std::vector<std::string>& arguments, const ProcessOption
   return result;
 }
 
-bool is_one_line_error(const std::string& text) {
-  static const std::regex pattern("error: \\[[^\\n]+\\] expected [^\\n]+, got [^\\n]*\\n");
-  return std::regex_match(text, pattern);
+bool ends_with_one_error(const std::string& messages) {
+  static const std::regex pattern("(?:(?!error: )[^\\n]*\\n)*error: \\[[^\\n]+\\] expected [^\\n]+, got [^\\n]*\\n");
+  return std::regex_match(messages, pattern);
 }
 
 }  // namespace isoloss::test

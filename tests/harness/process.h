@@ -28,7 +28,7 @@ std::string program(const std::string& name);
 /// Runs to the end. The first element is the path of the program.
 ProcessResult run(const std::vector<std::string>& arguments, const ProcessOptions& options = {});
 
-/// True when `text` is exactly one line "error: [where] expected X, got Y".
-bool is_one_line_error(const std::string& text);
+/// True when `messages` ends with the one error of the program, exactly one line "error: [where] expected X, got Y".
+bool ends_with_one_error(const std::string& messages);
 
 }  // namespace isoloss::test

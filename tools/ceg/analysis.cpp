@@ -71,6 +71,26 @@ std::vector<std::string> variant_order(const std::vector<ScaleGroup>& groups, co
   return names;
 }
 
+/// A sweep may be looked at while it runs: what has no evaluation past its start has nothing to say yet.
+void leave_out_unevaluated(std::vector<Run>& runs, std::vector<Warning>& warnings) {
+  std::vector<Run> kept;
+  for (Run& run : runs) {
+    const bool evaluated = std::any_of(run.points.begin(), run.points.end(), [](const Point& point) {
+      const auto& step = point.cost[static_cast<std::size_t>(Cost::steps)];
+      return step && *step > 0;
+    });
+    if (evaluated) {
+      kept.push_back(std::move(run));
+    } else {
+      warnings.push_back({WarningKind::unfinished, std::nullopt,
+                          fmt::format("`{}` at scale `{}` is left out: {} has no evaluation after its start",
+                                      run.variant, run.scale, run.source.string())});
+    }
+  }
+  runs = std::move(kept);
+  if (runs.empty()) fail_input("ceg", "a run with an evaluation after its start", "none");
+}
+
 template <class T>
 void append(std::vector<T>& to, std::vector<T>&& from) {
   std::move(from.begin(), from.end(), std::back_inserter(to));
@@ -95,6 +115,7 @@ std::string_view verdict_name(Verdict verdict) {
 Analysis analyse(std::vector<Run> runs, const Options& options) {
   Analysis analysis;
   analysis.options = options;
+  leave_out_unevaluated(runs, analysis.warnings);
   const std::vector<ScaleGroup> groups = group_runs(runs, options.baseline, analysis.warnings);
   Context context{runs, options, common_costs(runs, options), {}};
   for (const Cost cost : context.costs) {
