@@ -1,8 +1,10 @@
 // Accidents: SIGKILL at random moments, polite signals, a full disk, torn checkpoints.
 #include <algorithm>
+#include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <sstream>
+#include <thread>
 
 #include "kernels/core/file.h"
 #include "kernels/core/philox.h"
@@ -35,6 +37,12 @@ void check_same_run(const std::string& a, const std::string& b) {
   CHECK(timeless(read_file(a + "/eval.jsonl")) == timeless(read_file(b + "/eval.jsonl")));
 }
 
+std::size_t lines_of_log(const std::string& folder) {
+  if (!fs::exists(folder + "/log.jsonl")) return 0;
+  const std::string log = read_file(folder + "/log.jsonl");
+  return static_cast<std::size_t>(std::count(log.begin(), log.end(), '\n'));
+}
+
 bool has_checkpoint(const std::string& folder) {
   if (!fs::exists(folder + "/checkpoints")) return false;
   for (const auto& entry : fs::directory_iterator(folder + "/checkpoints")) {
@@ -51,13 +59,20 @@ TEST_CASE("killed at random moments and resumed, a run ends with the bits of the
   Philox random(20);
   int kills = 0;
   bool started = false;
-  for (int attempt = 0; attempt < 60; ++attempt) {
+  for (int attempt = 0; attempt < 100; ++attempt) {
     std::vector<std::string> arguments = more;
     if (started && !has_checkpoint(workspace.path("killed"))) fs::remove_all(workspace.path("killed")), started = false;
     if (started) arguments.push_back("--resume");
     ProcessOptions options;
     options.signal = SIGKILL;
-    options.signal_after_seconds = 0.05 + 0.4 * random.uniform();
+    // Any moment from the first steps after the resume on: in a step, an evaluation, a checkpoint, a rename.
+    const std::size_t lines = lines_of_log(workspace.path("killed")) + 2 + random.below(12);
+    const auto pause = std::chrono::microseconds(random.below(3000));
+    options.signal_when = [&, lines, pause] {
+      if (lines_of_log(workspace.path("killed")) < lines) return false;
+      std::this_thread::sleep_for(pause);
+      return true;
+    };
     const ProcessResult result = run(workspace.train("killed", arguments), options);
     started = fs::exists(workspace.path("killed"));
     if (result.signal == SIGKILL) {
@@ -67,7 +82,7 @@ TEST_CASE("killed at random moments and resumed, a run ends with the bits of the
     REQUIRE_MESSAGE(result.exit_code == 0, result.err);
     break;
   }
-  CHECK(kills >= 1);
+  CHECK(kills >= 5);
   check_same_run(workspace.path("whole"), workspace.path("killed"));
 }
 

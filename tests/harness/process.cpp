@@ -57,14 +57,16 @@ ProcessResult run(const std::vector<std::string>& arguments, const ProcessOption
 
   ProcessResult result;
   const double start = now_seconds();
-  bool signalled = options.signal_after_seconds <= 0;
+  bool signalled = options.signal == 0;
+  const auto signal_due = [&] {
+    return options.signal_when ? options.signal_when() : now_seconds() - start >= options.signal_after_seconds;
+  };
   std::size_t sent = 0;
   if (options.input.empty()) ::close(std::exchange(in.ends[1], -1));
   pollfd polled[3] = {{out.ends[0], POLLIN, 0}, {err.ends[0], POLLIN, 0}, {in.ends[1], POLLOUT, 0}};
   while (polled[0].fd >= 0 || polled[1].fd >= 0) {
-    const double left = options.signal_after_seconds - (now_seconds() - start);
-    if (!signalled && left <= 0) ::kill(child, options.signal), signalled = true;
-    ::poll(polled, 3, signalled ? 1000 : std::max(1, static_cast<int>(left * 1e3)));
+    if (!signalled && signal_due()) ::kill(child, options.signal), signalled = true;
+    ::poll(polled, 3, signalled ? 1000 : 1);
     for (int i = 0; i < 2; ++i) {
       if (polled[i].fd < 0 || (polled[i].revents & (POLLIN | POLLHUP | POLLERR)) == 0) continue;
       char block[1 << 14];

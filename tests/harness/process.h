@@ -4,15 +4,17 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
 namespace isoloss::test {
 
 struct ProcessOptions {
-  std::string input;                ///< standard input
-  std::uint64_t file_bytes = 0;     ///< > 0: no file may grow beyond this, as on a full disk
-  double signal_after_seconds = 0;  ///< > 0: send `signal` then, unless the program has ended
+  std::string input;                  ///< standard input
+  std::uint64_t file_bytes = 0;       ///< > 0: no file may grow beyond this, as on a full disk
+  double signal_after_seconds = 0;    ///< > 0: send `signal` then, unless the program has ended
+  std::function<bool()> signal_when;  ///< alternatively: send `signal` as soon as this holds; asked every millisecond
   int signal = 0;
 };
 
