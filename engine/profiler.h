@@ -16,6 +16,8 @@ class Profiler : public NodeObserver {
   void after(const Executor& executor, const Node& node, const OpCall& call) override;
   /// Time outside graphs, such as the optimizer's, under a name and with its bytes.
   void add(const std::string& name, double seconds, const Cost& cost);
+  /// Forgets what was seen: after the first step, whose page faults belong to the start and not to the operations.
+  void clear() { rows_.clear(); }
 
   /// One row an op, slowest first: calls, milliseconds a step, share, GFLOP/s, GB/s, and the percentage of the speed
   /// of light, which is the larger of FLOPs over the GEMM ceiling and bytes over the copy ceiling.

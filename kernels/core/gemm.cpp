@@ -107,7 +107,7 @@ struct PanelState {
 };
 
 void wait_until(const Counter& counter, std::int64_t value) {
-  constexpr int kSpins = 4000;  // about the length of a task; then the processor is somebody else's
+  constexpr int kSpins = 4000;  // a few microseconds; after that the processor may be needed by whom we wait for
   for (int spin = 0; counter.load(std::memory_order_acquire) < value; ++spin) {
     if (spin >= kSpins) ::sched_yield();
   }

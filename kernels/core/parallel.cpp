@@ -60,19 +60,22 @@ class Pool {
     context_ = context;
     tasks_ = tasks;
     next_.store(0, std::memory_order_relaxed);
-    running_.store(count_ - 1, std::memory_order_relaxed);
+    inside_.store(0, std::memory_order_release);
     generation_.fetch_add(1, std::memory_order_seq_cst);
     if (sleeping_.load(std::memory_order_seq_cst) > 0) {
       const std::lock_guard lock(mutex_);
       wake_.notify_all();
     }
     work(0);
+    // No task is left, so only the workers that came in time are waited for: one that the system has not even started
+    // yet (its processor is busy with somebody else) finds the region closed.
+    if (inside_.fetch_or(kClosed, std::memory_order_acq_rel) == 0) return;
     for (int spin = 0; spin < kSpins; ++spin) {
-      if (running_.load(std::memory_order_acquire) == 0) return;
+      if (inside_.load(std::memory_order_acquire) == kClosed) return;
       relax();
     }
     std::unique_lock lock(mutex_);
-    done_.wait(lock, [&] { return running_.load(std::memory_order_acquire) == 0; });
+    done_.wait(lock, [&] { return inside_.load(std::memory_order_acquire) == kClosed; });
   }
 
  private:
@@ -103,6 +106,15 @@ class Pool {
     region_thread = -1;
   }
 
+  /// Joins the open region; false when there is none (any more).
+  bool enter() {
+    int inside = inside_.load(std::memory_order_relaxed);
+    while ((inside & kClosed) == 0) {
+      if (inside_.compare_exchange_weak(inside, inside + 1, std::memory_order_acq_rel)) return true;
+    }
+    return false;
+  }
+
   void loop(int thread) {
     std::uint64_t seen = seen_at_start_;
     for (;;) {
@@ -115,8 +127,9 @@ class Pool {
       }
       seen = generation_.load(std::memory_order_acquire);
       if (stopping_) return;
+      if (!enter()) continue;
       work(thread);
-      if (running_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+      if (inside_.fetch_sub(1, std::memory_order_acq_rel) == (kClosed | 1)) {
         const std::lock_guard lock(mutex_);
         done_.notify_one();
       }
@@ -129,7 +142,9 @@ class Pool {
   std::condition_variable wake_, done_;
   std::atomic<std::uint64_t> generation_{0};
   std::uint64_t seen_at_start_ = 0;
-  std::atomic<int> running_{0}, sleeping_{0};
+  static constexpr int kClosed = 1 << 30;
+  std::atomic<int> inside_{kClosed};  ///< workers in the region, and kClosed when nobody may enter
+  std::atomic<int> sleeping_{0};
   std::atomic<std::int64_t> next_{0};
   std::atomic<bool> stopping_{false};
   detail::TaskFunction function_ = nullptr;

@@ -133,8 +133,8 @@ TEST_CASE("gemm: every small shape around the register tile") {
 
 TEST_CASE("gemm: several depth blocks, panels and tasks") {
   check({130, 70, 260, false, false, false});
-  check({33, 2100, 300, false, false, false, 1, 8});    // few rows
-  check({900, 33, 40, false, false, false});            // few columns
+  check({33, 2100, 300, false, false, false, 1, 8});     // few rows
+  check({900, 33, 40, false, false, false});             // few columns
   check({210, 230, 10500, false, false, false, 3, 37});  // three panels along k: their buffers are used again
 }
 

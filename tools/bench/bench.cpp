@@ -112,6 +112,7 @@ json bench_products(const Options& options, const Ceilings& ceilings) {
 
 json bench_training(const Options& options, DeviceKind device, const Ceilings& ceilings) {
   const StepSpeed speed = measure_training(options.config, options.set, device, std::max(options.seconds, 3.0));
+  if (interrupted()) return nullptr;
   const double seconds = speed.timing.median;
   // What the products allow: matrix products at the measured rate, attention at half of it.
   const double allowed = (speed.cost.matmul_flops + speed.attention_flops) / ceilings.flops_per_second;

@@ -162,12 +162,14 @@ std::vector<Measured> measure(const Case& test, DeviceKind device, double second
   std::vector<Measured> results;
   // The backward op needs what the forward op saves, so that runs in any case.
   results.push_back(time_op(forward, test.what, device, wanted(op.name) ? seconds : 0));
+  if (interrupted()) return {};
   if (!wanted(op.name)) results.clear();
-  if (backward_wanted && !interrupted()) {
+  if (backward_wanted) {
     const OpDef& backward = find_op(backward_name);
     const Prepared prepared =
         prepare(backward, test.attributes, backward_inputs(forward, backward, tensors), device, tensors);
     results.push_back(time_op(prepared, test.what, device, seconds));
+    if (interrupted()) results.pop_back();
   }
   return results;
 }

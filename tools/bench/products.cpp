@@ -89,7 +89,6 @@ std::vector<ProductRow> measure_products(const Shapes& s, double seconds) {
     const Buffer x = buffer(p.m * p.k), w = buffer(p.k * p.n), y = buffer(p.m * p.n);
     for (const Pass& pass :
          passes_of(p, static_cast<float*>(x.data()), static_cast<float*>(w.data()), static_cast<float*>(y.data()))) {
-      if (interrupted()) return rows;
       fill(x, 0.01f), fill(w, 0.02f), fill(y, 0.03f);
       const Buffer scratch(gemm_scratch(pass.problem, threads()) + 64, "bench");
       ProductRow row{.layer = p.layer,
@@ -101,6 +100,7 @@ std::vector<ProductRow> measure_products(const Shapes& s, double seconds) {
       std::vector<std::function<void()>> rivals = {[&] { gemm(pass.problem, scratch.data()); }};
       for (const Peer& peer : peers) rivals.emplace_back([&] { peer.multiply(pass.problem); });
       const std::vector<Timing> timings = times_of(seconds, rivals);
+      if (interrupted()) return rows;
       for (std::size_t i = 0; i < rivals.size(); ++i) {
         row.speeds.emplace_back(i == 0 ? "isoloss" : peers[i - 1].name, flops(pass.problem) / timings[i].median);
       }

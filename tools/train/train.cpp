@@ -136,11 +136,18 @@ int train(const Options& options) {
   Trainer trainer(config, model, train_data, validation, record, resume);
   Progress progress;
   watch(trainer, progress);
-  const std::int64_t first_step = resume ? resume->state.step : 0;
+  std::int64_t profiled_from = resume ? resume->state.step : 0;
+  if (options.profile) {
+    const auto shown = trainer.report;
+    trainer.report = [&, shown, first = profiled_from + 1](const StepReport& report) {
+      if (report.step == first && report.step < report.steps) profiler.clear(), profiled_from = first;
+      shown(report);
+    };
+  }
   const RunStatus status = trainer.run();
   progress.finish();
   if (options.profile) {
-    fmt::print("{}", profiler.table(trainer.steps_done() - first_step, measure_ceilings()));
+    fmt::print("{}", profiler.table(trainer.steps_done() - profiled_from, measure_ceilings()));
   }
   if (status == RunStatus::interrupted) {
     say(fmt::format("interrupted after step {}; go on with --resume", trainer.steps_done()));
