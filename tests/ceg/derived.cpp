@@ -214,3 +214,35 @@ TEST_CASE("warnings: each for its own cause and for nothing else") {
           std::vector<std::string>{"scale `alone` has no run of the baseline `baseline` and is left out"});
   }
 }
+
+TEST_CASE("runs that miss the target: one warning for a scale and axis, naming the arms that do so in part") {
+  std::vector<Run> runs;
+  for (int s = 0; s < 3; ++s) {
+    const double luck = s == 0 ? 0.7 : 1.1;  // the baseline's first seed ends above the mean of the three
+    runs.push_back(make_run("baseline", s, even_steps(60, 10), power_law(luck)));
+    runs.push_back(make_run("partly", s, even_steps(60, 10), power_law(luck)));
+    runs.push_back(make_run("faster", s, even_steps(60, 10), power_law(3 * luck)));
+  }
+  Options options = options_for();
+  options.cost = Cost::steps;
+  std::vector<std::string> texts;
+  for (const Warning& warning : analyse(runs, options).warnings) {
+    if (warning.kind == WarningKind::partly_reached && warning.cost == Cost::steps) texts.push_back(warning.text);
+  }
+  REQUIRE(texts.size() == 1);
+  CHECK(texts[0].find("1 of 3 baseline runs, 1 of 3 of `partly` miss the target") != std::string::npos);
+  CHECK(texts[0].find("faster") == std::string::npos);
+}
+
+TEST_CASE("a run without an evaluation after its start is left out with a warning; the others are compared") {
+  std::vector<Run> runs;
+  for (int s = 0; s < 2; ++s) {
+    runs.push_back(make_run("baseline", s, even_steps(60, 10), power_law(1)));
+    runs.push_back(make_run("v", s, even_steps(60, 10), power_law(2)));
+  }
+  runs.push_back(make_run("waiting", 0, {0.0}, power_law(1)));
+  const Analysis analysis = analyse(runs, options_for());
+  CHECK(analysis.rows.size() == analysis.costs.size());
+  CHECK(texts_of(analysis, WarningKind::unfinished).at(0).find("`waiting`") != std::string::npos);
+  CHECK_THROWS_AS(analyse({runs.back()}, options_for()), Error);
+}

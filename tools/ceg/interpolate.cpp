@@ -121,17 +121,33 @@ ThresholdSweep threshold_sweep(const Sides& sides, const Row& row, double confid
   return sweep;
 }
 
-std::optional<Warning> partly_reached(const Row& row, const std::vector<bool>& baseline, const std::vector<bool>& arm) {
-  const auto missed = [](const std::vector<bool>& flags) { return std::count(flags.begin(), flags.end(), false); };
-  const bool all_missed = missed(arm) == static_cast<std::ptrdiff_t>(arm.size());
-  if (missed(baseline) == 0 && (missed(arm) == 0 || all_missed)) return std::nullopt;
-  return Warning{
-      WarningKind::partly_reached, row.cost,
-      fmt::format("`{}` at scale `{}` on {}: {} of {} baseline runs and {} of {} variant runs miss the target; "
-                  "they are compared at the lowest loss that both sides reached",
-                  row.variant, row.scale, cost_name(row.cost), missed(baseline), baseline.size(), missed(arm),
-                  arm.size())};
-}
+/// Which runs of a scale miss the target on one axis: one warning for all arms, since the baseline's own runs scatter
+/// around a target that is their mean.
+class MissedTargets {
+ public:
+  void add(const Row& row, const std::vector<bool>& baseline, const std::vector<bool>& arm) {
+    const auto missed = [](const std::vector<bool>& flags) { return std::count(flags.begin(), flags.end(), false); };
+    first_ = row;
+    baseline_missed_ = missed(baseline), baseline_runs_ = baseline.size();
+    const bool some = missed(arm) > 0 && missed(arm) < static_cast<std::ptrdiff_t>(arm.size());
+    if (some) arms_ += fmt::format(", {} of {} of `{}`", missed(arm), arm.size(), row.variant);
+  }
+
+  std::optional<Warning> warning() const {
+    if (baseline_missed_ == 0 && arms_.empty()) return std::nullopt;
+    return Warning{
+        WarningKind::partly_reached, first_.cost,
+        fmt::format("scale `{}` on {}: {} of {} baseline runs{} miss the target; their pairs are compared at "
+                    "the lowest loss that both sides reached",
+                    first_.scale, cost_name(first_.cost), baseline_missed_, baseline_runs_, arms_)};
+  }
+
+ private:
+  Row first_;  ///< scale and axis, the same for all
+  std::ptrdiff_t baseline_missed_ = 0;
+  std::size_t baseline_runs_ = 0;
+  std::string arms_;
+};
 
 }  // namespace
 
@@ -159,6 +175,7 @@ Comparisons interpolate(const Context& context, const ScaleGroup& group) {
   auto blocks = block_replicates(context, group, block_count);
   const std::uint64_t stream = hash_name(group.name);
   for (std::size_t c = 0; c < context.costs.size(); ++c) {
+    MissedTargets missed;
     for (std::size_t a = 0; a < group.arms.size(); ++a) {
       const Arm& arm = group.arms[a];
       const Sides sides = context.sides(c, group.baseline, arm);
@@ -189,10 +206,11 @@ Comparisons interpolate(const Context& context, const ScaleGroup& group) {
       row.per_seed = seed_results(sides, at, group.baseline, arm, target);
       row.reverse = reverse_direction(sides, options.confidence);
       result.thresholds.push_back(threshold_sweep(sides, row, options.confidence));
-      if (auto warning = partly_reached(row, base_reached, arm_reached)) result.warnings.push_back(*warning);
+      missed.add(row, base_reached, arm_reached);
       result.rows.push_back(std::move(row));
       result.estimates.push_back(std::move(found));
     }
+    if (auto warning = missed.warning()) result.warnings.push_back(*warning);
   }
   return result;
 }
