@@ -32,7 +32,8 @@ const std::vector<Published>& published_values() {
                                             "allcombined",
                                             "flash+rope+layernorm",
                                             "flashattention+rope+layernorm",
-                                            "flash+layernorm+rope"};
+                                            "flash+layernorm+rope",
+                                            "flashattention+layernorm+rope"};
   static const std::vector<std::string> multi_query{"multiquery", "mqa", "multiqueryattention"};
   static const std::vector<std::string> sparse{"sparse", "sparseattention", "blocksparse"};
   static const std::vector<Published> values{
