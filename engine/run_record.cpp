@@ -138,6 +138,9 @@ std::string to_json(const Manifest& manifest) {
                   {"tokens", manifest.eval_tokens},
                   {"windows", manifest.eval_windows}};
   json["seed"] = manifest.seed;
+  if (!manifest.init_file.empty()) {
+    json["init_from"] = {{"file", manifest.init_file}, {"sha256", manifest.init_sha256}};
+  }
   json["device"] = manifest.device;
   json["threads"] = manifest.threads;
   json["hardware"] = {{"cpu", text_or_null(manifest.cpu)}, {"gpu", text_or_null(manifest.gpu)}};
@@ -176,6 +179,10 @@ Manifest read_manifest(const fs::path& folder) {
     manifest.eval_tokens = json.at("eval").at("tokens").get<std::uint64_t>();
     manifest.eval_windows = json.at("eval").at("windows").get<std::uint64_t>();
     manifest.seed = json.at("seed").get<std::uint64_t>();
+    if (json.contains("init_from")) {
+      manifest.init_file = json.at("init_from").at("file").get<std::string>();
+      manifest.init_sha256 = json.at("init_from").at("sha256").get<std::string>();
+    }
     manifest.device = json.at("device").get<std::string>();
     manifest.threads = json.at("threads").get<int>();
     manifest.cpu = text_or_empty(json.at("hardware").at("cpu"));

@@ -38,6 +38,7 @@ struct Manifest {
   std::string eval_sha256;       ///< of the validation windows really evaluated
   std::uint64_t eval_tokens = 0, eval_windows = 0;
   std::uint64_t seed = 0;
+  std::string init_file, init_sha256;  ///< weights that the run started from, without folder; empty: from the seed
   std::string device;
   int threads = 0;
   std::string cpu, gpu;  ///< names of the hardware; empty: none

@@ -70,6 +70,7 @@ TEST_CASE("train: bad configurations and data") {
        {"--set", "model.context=4096000", "--set", "run.batch_tokens=0", "--set", "run.micro_batch=1"},
        2,
        ""},
+      {"weights for a run that goes on", {"--resume", "--init-from", "w.safetensors"}, 2, "--init-from"},
       {"missing weights", {"--init-from", workspace.path("none.safetensors")}, 2, "none.safetensors"},
       {"foreign weights", {"--init-from", workspace.path("foreign.bin")}, 2, "foreign.bin"},
       {"resume without a run", {"--resume"}, 2, ""},

@@ -78,6 +78,10 @@ TEST_CASE("tokenize, train, evaluate, generate") {
     REQUIRE_MESSAGE(tuned.exit_code == 0, tuned.err);
     CHECK(lines_of(workspace.path("tuned") + "/eval.jsonl").front().at("val_loss") ==
           evaluations.back().at("val_loss"));
+    const auto described = nlohmann::json::parse(read_file(workspace.path("tuned") + "/manifest.json"));
+    CHECK(described.at("init_from").at("file") == "model.safetensors");
+    CHECK(described.at("init_from").at("sha256") == sha256_of_file(folder + "/model.safetensors"));
+    CHECK_FALSE(nlohmann::json::parse(read_file(folder + "/manifest.json")).contains("init_from"));
   }
 }
 

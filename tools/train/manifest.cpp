@@ -64,6 +64,10 @@ Manifest describe_run(const Configuration& configuration, const std::string& con
   manifest.eval_tokens = validation.tokens();
   manifest.eval_windows = validation.windows();
   manifest.seed = configuration.run.run.seed;
+  if (!identity.init_from.empty()) {
+    manifest.init_file = fs::path(identity.init_from).filename().string();
+    manifest.init_sha256 = sha256_of_file(identity.init_from);
+  }
   manifest.device = identity.device;
   manifest.threads = threads();
   manifest.cpu = cpu_name();

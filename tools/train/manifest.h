@@ -12,6 +12,7 @@ namespace isoloss {
 
 struct RunIdentity {
   std::string name, device, sweep_label;
+  std::string init_from;  ///< path of the weights to start from; empty: the seed's
 };
 
 Manifest describe_run(const Configuration& configuration, const std::string& config_json, const TrainingPlan& plan,

@@ -75,6 +75,9 @@ void watch(Trainer& trainer, Progress& progress) {
 }
 
 int train(const Options& options) {
+  if (options.resume && !options.init_from.empty()) {
+    fail_input("--init-from", "a new run", "--resume, which goes on with the run's own weights");
+  }
   std::vector<Override> overrides;
   for (const std::string& text : options.set) overrides.push_back({text});
   Configuration configuration = load_configuration(options.config, overrides);
@@ -115,8 +118,9 @@ int train(const Options& options) {
   }
 
   const std::string config_json = to_json(configuration, folder);
-  const Manifest manifest = describe_run(configuration, config_json, plan, train_data, val_data, validation,
-                                         {folder.filename().string(), device.name, options.sweep_label});
+  const Manifest manifest =
+      describe_run(configuration, config_json, plan, train_data, val_data, validation,
+                   {folder.filename().string(), device.name, options.sweep_label, options.init_from});
   TrainingModel model(std::move(plan), config, device.kind);
   if (!resume) {
     model.store().initialise(config.run.seed);
