@@ -29,7 +29,11 @@ void finish_block(const void* context, const GemmBlock& block) {
     for_each_vec(0, block.columns, [&](std::int64_t column, auto lanes) {
       Vec value = load(y + column, lanes);
       if (epilogue.bias != nullptr) value += load(epilogue.bias + block.column + column, lanes);
-      if (epilogue.pre != nullptr) store(value, epilogue.pre + at + column, lanes);
+      if (epilogue.pre != nullptr) {
+        store(value, epilogue.pre + at + column, lanes);
+        // The block below is next; its lines arrive while its product is computed.
+        __builtin_prefetch(epilogue.pre + at + block.rows * epilogue.n + column, 1);
+      }
       store(activate<activation>(value), y + column, lanes);
     });
   }
@@ -48,22 +52,37 @@ struct Pass {
   std::int64_t m, n;
 };
 
-template <Activation activation>
-void pass_over_rows(const Pass& pass, std::int64_t chunk) {
+/// The columns from `column` on in `vectors` registers side by side.
+template <Activation activation, int vectors, class Lanes>
+[[gnu::always_inline]] inline void pass_over_columns(const Pass& pass, std::int64_t chunk, std::int64_t column,
+                                                     Lanes lanes) {
   const std::int64_t begin = chunk * kRowsPerSum, end = std::min(pass.m, begin + kRowsPerSum);
-  for_each_vec(0, pass.n, [&](std::int64_t column, auto lanes) {
-    Vec sum(0.0f);
-    for (std::int64_t row = begin; row < end; ++row) {
-      const std::int64_t at = row * pass.n + column;
+  Vec sums[vectors];
+  for (Vec& sum : sums) sum = Vec(0.0f);
+  for (std::int64_t row = begin; row < end; ++row) {
+    for (int v = 0; v < vectors; ++v) {
+      const std::int64_t at = row * pass.n + column + v * kVecWidth;
       Vec gradient = load(pass.dy + at, lanes);
       if constexpr (activation != Activation::none) {
         gradient *= activate_derivative<activation>(load(pass.pre + at, lanes));
         store(gradient, pass.dpre + at, lanes);
       }
-      sum += gradient;
+      sums[v] += gradient;
     }
-    if (pass.partial != nullptr) store(sum, pass.partial + chunk * pass.n + column, lanes);
-  });
+  }
+  if (pass.partial == nullptr) return;
+  for (int v = 0; v < vectors; ++v) store(sums[v], pass.partial + chunk * pass.n + column + v * kVecWidth, lanes);
+}
+
+template <Activation activation>
+void pass_over_rows(const Pass& pass, std::int64_t chunk) {
+  constexpr int kVectors = 8;  // long enough pieces of a row for the processor to see the stream and fetch ahead
+  std::int64_t column = 0;
+  for (; column + kVectors * kVecWidth <= pass.n; column += kVectors * kVecWidth) {
+    pass_over_columns<activation, kVectors>(pass, chunk, column, WholeVec{});
+  }
+  for_each_vec(column, pass.n,
+               [&](std::int64_t at, auto lanes) { pass_over_columns<activation, 1>(pass, chunk, at, lanes); });
 }
 
 /// dbias [N] = or += the partial sums, in their order.
