@@ -96,9 +96,9 @@ TEST_CASE("malformed CSV ends in one line that names file and line") {
        "got 4 "
        "after 5 (step 2)"},
   };
-  for (const auto& [text, expected] : cases) {
-    CAPTURE(text);
-    CHECK(csv_error(text) == expected);
+  for (const auto& bad : cases) {
+    CAPTURE(bad.first);
+    CHECK(csv_error(bad.first) == bad.second);
   }
   CHECK(csv_error(kHeader + std::string(std::size_t{1} << 21, 'x') + ",1,3\n") ==
         "[t.csv:2] expected a cell of at most 1 MiB, got a longer one");

@@ -13,7 +13,8 @@ TEST_CASE("quantiles of Student's t agree with printed tables") {
   // Values to four digits from the usual tables (two-sided 95 %: p = 0.975), so half a unit of the last digit.
   const std::pair<double, double> table[] = {{1, 12.7062}, {2, 4.3027},  {3, 3.1824},
                                              {9, 2.2622},  {30, 2.0423}, {1e6, 1.9600}};
-  for (const auto& [df, expected] : table) {
+  for (const auto& line : table) {
+    const double df = line.first, expected = line.second;
     CAPTURE(df);
     CHECK(student_t_quantile(0.975, df) == doctest::Approx(expected).epsilon(5e-5 / expected));
     CHECK(student_t_quantile(0.025, df) == -student_t_quantile(0.975, df));
