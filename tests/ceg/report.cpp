@@ -175,6 +175,30 @@ TEST_CASE("a page without intervals says so, one without warnings has no box") {
   CHECK(page.find("class=\"warnings\"") == std::string::npos);
 }
 
+TEST_CASE("the forest's key speaks of whiskers only where the method has intervals") {
+  Analysis analysis = test::sample_analysis(test::sample_variants(), test::SampleOptions{});
+  CHECK(report_page(analysis).find("Filled marker and whiskers: this measurement and its 95 % interval") !=
+        std::string::npos);
+  analysis.options.method = Method::paper;
+  const std::string page = report_page(analysis);
+  CHECK(page.find("Filled marker: this measurement.") != std::string::npos);
+  CHECK(page.find("Filled marker and whiskers") == std::string::npos);
+}
+
+TEST_CASE("the paper's method, which counts evaluations, has no crossings on the axes and no word of intervals") {
+  Analysis analysis = one_pair();
+  const std::string with = crossing_panel(View(analysis), Cost::steps, "nano", "first");
+  CHECK(with.find("class=\"mark") != std::string::npos);
+  analysis.options.method = Method::paper;
+  const std::string without = crossing_panel(View(analysis), Cost::steps, "nano", "first");
+  CHECK(without.find("class=\"line") != std::string::npos);
+  CHECK(without.find("class=\"mark") == std::string::npos);
+  CHECK(without.find("class=\"gain") == std::string::npos);
+  const std::string page = report_page(analysis);
+  CHECK(page.find("and whiskers") == std::string::npos);
+  CHECK(page.find("a single seed cannot tell it") == std::string::npos);
+}
+
 TEST_CASE("no nan and no inf, even when numbers are") {
   Analysis analysis = small_analysis();
   const double nan = std::numeric_limits<double>::quiet_NaN();

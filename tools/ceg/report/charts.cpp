@@ -123,6 +123,7 @@ void draw_end_labels(Drawing& drawing, const View& view, Cost cost, std::string_
 
 /// A crossing of every run that reaches the target, drawn where the curve meets it.
 void draw_crossings(Drawing& drawing, const View& view, const Row& row, const Scale& x, const Scale& y, double size) {
+  if (!view.has_crossings()) return;
   const Look look = view.look(row.variant);
   for (const SeedResult& seed : row.per_seed) {
     if (seed.variant_cost > 0) {
@@ -212,7 +213,8 @@ std::string loss_chart(const View& view, Cost cost, std::string_view scale, Fram
   const Scale y(Scale::Kind::linear, window.loss_low, window.loss_high, box.bottom, box.top);
   Drawing drawing(wide ? 920 : 360, box.bottom + 42, chart_id(view, wide ? "loss" : "loss-narrow", cost, scale, ""),
                   fmt::format("Validation loss against {} at scale {}", cost_unit(cost), scale),
-                  "One line a run. Markers show where a run first reaches the target loss.",
+                  view.has_crossings() ? "One line a run. Markers show where a run first reaches the target loss."
+                                       : "One line a run.",
                   wide ? "chart wide" : "chart narrow");
   draw_axes(drawing, box, x, y, unit.divisor, unit.label + " (log axis)", "validation loss, nats per token",
             wide ? 44 : 38);
@@ -250,6 +252,7 @@ std::string crossing_panel(const View& view, Cost cost, std::string_view scale, 
   draw_curves(drawing, view, cost, scale, view.baseline(), x, y);
   draw_curves(drawing, view, cost, scale, variant, x, y);
   drawing.close_clip();
+  if (!view.has_crossings()) return std::move(drawing).finish();
   draw_gain(drawing, *row, kPanel, x, y);
   for (const SeedResult& seed : row->per_seed) {
     drawing.marker(Shape::circle, {x.clamped(seed.baseline_cost), y(seed.target)}, 6.5,

@@ -73,12 +73,16 @@ std::string grid(std::string_view panels) {
 }
 
 std::string forest_section(const View& view) {
-  const std::string key = fmt::format(
-      "Filled marker and whiskers: this measurement and its {}. Grey band: noise floor of that scale. Hollow "
-      "marker: auxiliary CEG of a variant that did not reach the target, with an arrow left of its bound. Arrow heads "
-      "on "
-      "whiskers: the interval goes on outside the frame. Hollow diamond: published value.",
-      interval_name(view));
+  constexpr std::string_view kHollow =
+      "Hollow marker: auxiliary CEG of a variant that did not reach the target, with an arrow left of its bound. ";
+  constexpr std::string_view kDiamond = "Hollow diamond: published value.";
+  const std::string key =
+      view.has_crossings()
+          ? fmt::format(
+                "Filled marker and whiskers: this measurement and its {}. Grey band: noise floor of that "
+                "scale. {}Arrow heads on whiskers: the interval goes on outside the frame. {}",
+                interval_name(view), kHollow, kDiamond)
+          : fmt::format("Filled marker: this measurement. {}{}", kHollow, kDiamond);
   const std::string notes = published_table(view);
   return section("forest", "Gains at a glance", "",
                  by_cost(view,
@@ -95,10 +99,12 @@ std::string forest_section(const View& view) {
 std::string loss_section(const View& view) {
   return section(
       "loss", "Loss against compute",
-      "CEG is a horizontal distance between two curves at one loss. Every line is one run; markers show where it first "
-      "reaches the target (dashed), hollow ones where a run fell short and is compared at a higher loss. Grey band: "
-      "crossings "
-      "that cannot be told from the baseline’s.",
+      view.has_crossings()
+          ? "CEG is a horizontal distance between two curves at one loss. Every line is one run; markers show where it "
+            "first reaches the target (dashed), hollow ones where a run fell short and is compared at a higher loss. "
+            "Grey band: crossings that cannot be told from the baseline’s."
+          : "CEG is a horizontal distance between two curves at one loss, which this method takes from smoothed curves "
+            "in counts of evaluations. Every line is one run as measured; dashed: the target.",
       by_cost(view, [&](Cost cost) {
         std::string blocks;
         for (const std::string& scale : view.scales(cost)) {
@@ -116,9 +122,10 @@ std::string loss_section(const View& view) {
             if (row) panels += panel(view, variant, crossing_panel(view, cost, scale, variant), row_text(*row));
           }
           blocks += figure(grid(panels),
-                           "Each variant against the baseline (grey), close to the crossings. The arrow is the gain; a "
-                           "crossing in the "
-                           "grey band is within the noise floor.");
+                           view.has_crossings()
+                               ? "Each variant against the baseline (grey), close to the crossings. The arrow is the "
+                                 "gain; a crossing in the grey band is within the noise floor."
+                               : "Each variant against the baseline (grey).");
         }
         return blocks;
       }));

@@ -121,8 +121,8 @@ Window View::window(Cost cost, std::string_view scale, Zoom zoom) const {
   for (const Row& row : analysis_.rows) {
     if (row.cost != cost || row.scale != scale) continue;
     for (const SeedResult& seed : row.per_seed) {
-      if (seed.variant_cost > 0) earliest = std::min(earliest, seed.variant_cost);
-      if (seed.baseline_cost > 0) earliest = std::min(earliest, seed.baseline_cost);
+      if (has_crossings() && seed.variant_cost > 0) earliest = std::min(earliest, seed.variant_cost);
+      if (has_crossings() && seed.baseline_cost > 0) earliest = std::min(earliest, seed.baseline_cost);
       top = std::max(top, seed.target);
     }
   }

@@ -55,6 +55,8 @@ class View {
   /// The loss that curves of this scale are compared at, where all rows agree on one.
   std::optional<double> target(Cost cost, std::string_view scale) const;
   Standing standing(const Row& row) const;
+  /// Whether the method gives intervals and costs on this page's axes; `paper` has neither, it counts evaluations.
+  bool has_crossings() const { return analysis_.options.method != Method::paper; }
   Window window(Cost cost, std::string_view scale, Zoom zoom) const;
   /// Costs between which a crossing of the target is within the noise floor of the baseline's.
   std::optional<Interval> noise_costs(Cost cost, std::string_view scale) const;

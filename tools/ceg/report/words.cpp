@@ -66,7 +66,10 @@ std::string floor_sentence(const View& view, Cost cost) {
       floors.push_back(fmt::format("{} to {} at {}", ratio_text(floor->low), ratio_text(floor->high), escape(scale)));
     }
   }
-  if (floors.empty()) return "The noise floor is unknown: a single seed cannot tell it. ";
+  if (floors.empty()) {
+    return view.has_crossings() ? "The noise floor is unknown: a single seed cannot tell it. "
+                                : "The noise floor is unknown: this method has none. ";
+  }
   return fmt::format("The baseline compared with itself lands anywhere from {}: that is the noise floor. ",
                      listed(floors));
 }
