@@ -85,6 +85,19 @@ TEST_CASE("tokenize, train, evaluate, generate") {
   }
 }
 
+TEST_CASE("a pipe has no known length, so its progress has no percentage") {
+  const TemporaryFolder folder;
+  std::string text;
+  for (int line = 0; line < 100'000; ++line) text += "the same words once more\n";
+  ProcessOptions options;
+  options.input = text;
+  const std::string out = folder / "tokens";
+  const ProcessResult result =
+      run({program("tokenize"), "/dev/stdin", "--tokenizer", "bytes", "--val-fraction", "0", "--out", out}, options);
+  REQUIRE_MESSAGE(result.exit_code == 0, result.err);
+  CHECK_MESSAGE(result.err.find('%') == std::string::npos, result.err);
+}
+
 TEST_CASE("--plan prints and trains nothing, for models larger than this machine") {
   for (const char* preset :
        {"nano", "micro", "paper-compact", "paper-full", "gpt2-124m", "gpt2-350m", "gpt2-774m", "gpt2-1558m"}) {

@@ -87,18 +87,20 @@ void Progress::update(double done, double total, std::string_view text) {
   const double now = now_seconds();
   if (first_done_ < 0) first_done_ = done, start_ = now;
   const bool terminal = stderr_is_terminal();
-  if (now - last_ < (terminal ? 0.1 : 5.0) && done < total) return;
+  const bool last = total > 0 && done >= total;
+  if (now - last_ < (terminal ? 0.1 : 5.0) && !last) return;
   last_ = now;
-  const double fraction = total > 0 ? done / total : 1;
+  const double fraction = total > 0 ? done / total : 0;
+  const std::string percent = total > 0 ? fmt::format("{:5.1f}%  ", 100 * fraction) : "";
   std::string left;
   if (done > first_done_ && done < total) {
     left = "  " + duration_text((now - start_) / (done - first_done_) * (total - done)) + " left";
   }
   if (!terminal) {
-    fmt::print(stderr, "{:5.1f}%  {}{}\n", 100 * fraction, text, left);
+    fmt::print(stderr, "{}{}{}\n", percent, text, left);
     return;
   }
-  std::string rest = fmt::format(" {:5.1f}%  {}{}", 100 * fraction, text, left);
+  std::string rest = fmt::format(" {}{}{}", percent, text, left);
   const auto room = static_cast<std::size_t>(std::max(0, terminal_width() - kBarWidth - 1));
   if (rest.size() > room) rest.resize(room);
   fmt::print(stderr, "\r\x1b[K{}{}", progress_bar(fraction), rest);

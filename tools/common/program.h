@@ -41,7 +41,8 @@ class Progress {
  public:
   Progress();
   ~Progress();
-  /// `done` of `total` (0 < total), and a text such as "loss 3.21  1,234 tok/s". Adds bar, percent, time left.
+  /// `done` of `total` (0: unknown, as for a pipe), and a text such as "loss 3.21  1,234 tok/s". Adds bar, percent and
+  /// time left where there is a total.
   void update(double done, double total, std::string_view text);
   void finish();  ///< clears the bar; later lines start clean
 
