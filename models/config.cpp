@@ -72,7 +72,7 @@ Source open_source(const std::string& name, const fs::path& folder, const std::s
   std::error_code ignored;
   if (!fs::exists(path, ignored) && name.find('/') == std::string::npos && fs::path(name).extension() != ".toml") {
     const std::vector<std::string> names = preset_names();
-    const std::string_view nearest = nearest_name(name, names);
+    const std::string nearest = nearest_name(name, names);
     fail_input(where,
                nearest.empty() ? fmt::format("a file or one of the presets {}", fmt::join(names, ", "))
                                : fmt::format("a file or a preset (did you mean {}?)", nearest),
@@ -93,7 +93,7 @@ void collect(const toml::table& table, const std::string& prefix, const Source& 
       const auto& keys = config_keys();
       if (std::none_of(keys.begin(), keys.end(),
                        [&](const ConfigKey& known) { return known.name.starts_with(name + "."); })) {
-        const std::string_view nearest = nearest_name(name, {"model", "data", "optimizer", "schedule", "run"});
+        const std::string nearest = nearest_name(name, {"model", "data", "optimizer", "schedule", "run"});
         fail_input(line,
                    nearest.empty() ? "one of the tables model, data, optimizer, schedule, run"
                                    : fmt::format("a known table (did you mean {}?)", nearest),

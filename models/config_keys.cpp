@@ -264,7 +264,7 @@ const std::vector<ConfigKey>& config_keys() {
   return keys;
 }
 
-std::string_view nearest_name(std::string_view name, const std::vector<std::string>& candidates) {
+std::string nearest_name(std::string_view name, const std::vector<std::string>& candidates) {
   constexpr std::size_t kLongest = 64;  // a longer name is no misspelling, and the distance is quadratic
   std::string_view nearest;
   std::size_t best = name.size() > kLongest ? 0 : std::max<std::size_t>(2, name.size() / 3) + 1;
@@ -275,7 +275,7 @@ std::string_view nearest_name(std::string_view name, const std::vector<std::stri
       nearest = candidate;
     }
   }
-  return nearest;
+  return std::string(nearest);
 }
 
 const ConfigKey& find_config_key(std::string_view name, std::string_view where) {
@@ -290,7 +290,7 @@ const ConfigKey& find_config_key(std::string_view name, std::string_view where) 
     }
     names.push_back(key.name);
   }
-  const std::string_view nearest = nearest_name(name, names);
+  const std::string nearest = nearest_name(name, names);
   fail_input(where, nearest.empty() ? "a known key" : fmt::format("a known key (did you mean {}?)", nearest), name);
 }
 

@@ -34,6 +34,6 @@ const std::vector<ConfigKey>& config_keys();
 const ConfigKey& find_config_key(std::string_view name, std::string_view where);
 
 /// The candidate with the smallest edit distance to `name`, "" when none is near.
-std::string_view nearest_name(std::string_view name, const std::vector<std::string>& candidates);
+std::string nearest_name(std::string_view name, const std::vector<std::string>& candidates);
 
 }  // namespace isoloss

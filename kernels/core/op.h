@@ -49,12 +49,17 @@ struct StepState {
   double bias_correction2 = 1;    ///< 1 - beta2^(step + 1)
 };
 
+struct CudaContext;  // cuda_device.h
+
+/// Marks a function that exists only in programs with the cuda device: its address is null in the others.
+#define ISOLOSS_OPTIONAL [[gnu::weak]]
+
 /// Passed explicitly to every launch; there is no global device state.
 struct DeviceContext {
   DeviceKind kind = DeviceKind::cpu;
   Tensor scratch;                    ///< u8, at least OpDef::scratch bytes, 64-byte aligned, contents undefined
   const StepState* state = nullptr;  ///< host memory
-  void* native = nullptr;            ///< stream and library handles of the cuda device
+  CudaContext* cuda = nullptr;       ///< on cuda: stream, library handles, the state in device memory
 };
 
 /// How an output is stored. `skip`: nobody wants it, do not compute it (its tensor is absent). `accumulate`: add to what

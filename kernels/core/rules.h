@@ -7,9 +7,15 @@
 
 namespace isoloss {
 
+/// bf16 is for the cuda device; `ref` and `cpu` compute in f32, `ref` also in f64.
 inline bool is_real(const TensorType& type) {
-  return type.present() && (type.dtype == DType::f32 || type.dtype == DType::f64);
+  return type.present() && (type.dtype == DType::f32 || type.dtype == DType::f64 || type.dtype == DType::bf16);
 }
+
+/// The dtype of what is summed or saved beside activations of `dtype` (row statistics, losses, parameter gradients):
+/// float32 where the activations are bf16, else the same.
+constexpr DType wide(DType dtype) { return dtype == DType::bf16 ? DType::f32 : dtype; }
+inline TensorType wide(const TensorType& type) { return {wide(type.dtype), type.shape}; }
 
 /// `[op] expected <port> a real tensor of rank at least <rank>, got …`.
 inline void expect_real(std::string_view op, std::string_view port, const TensorType& type, int rank = 1) {

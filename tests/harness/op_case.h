@@ -10,9 +10,12 @@
 // - gradients (double, through the record and its aliases) against central differences of an asymmetric loss;
 // - cpu against ref by error policy: the error against the double reference may be at most `error_multiple` times the
 //   error that the float reference makes, plus one rounding of the largest element;
+// - in programs with a cuda device, instead: cuda in float and in bf16 against ref by the same policy, where the plain
+//   bf16 implementation is the float reference on the same bf16 inputs with its results rounded to bf16;
 // - nothing outside an output or the scratch is written, no input is changed, no output or scratch is read unwritten;
 // - Mode::accumulate adds, Mode::skip leaves the other outputs' bits alone, in place gives the same bits;
-// - 1, 2 and 3 threads give the same bits; a NaN in an input that matters is never lost;
+// - 1, 2 and 3 threads (on the host executor: four orders of the threads) give the same bits; a NaN in an input that
+// matters is never lost;
 // - the shape rule rejects absent inputs, wrong types and the listed shapes with one line `[op] expected …, got …`;
 // - costs are consistent.
 #pragma once
@@ -67,6 +70,11 @@ struct OpCase {
   /// cpu error over float-ref error. Other summation orders are rather more exact than the plain loop and vector
   /// exponentials a few ulps off; 4 leaves room for the spread of a maximum over few elements.
   double error_multiple = 4;
+  /// The operation is also run in bf16 where the device can (optimizers work in float32 alone).
+  bool narrow = true;
+  /// Results that a bf16 run computes from intermediates stored in bf16 (logits, dlogits, dpre): although they are
+  /// float32 themselves, they are compared as precisely as bf16 results are.
+  std::vector<std::string> through_bf16 = {};
   /// float-ref error over the largest element. Beyond this the case is ill-conditioned (or the float reference wrong)
   /// and a multiple of its error would say nothing.
   double reference_error = 1e-4;

@@ -144,6 +144,14 @@ class GradientCheck {
     return backward_inputs;
   }
 
+  /// What the output is where the activations are bf16.
+  DType narrow_type(std::size_t output) const {
+    if (!has_cuda()) return DType::bf16;  // nobody asks
+    std::vector<TensorType> types;
+    for (const Operand& input : inputs_) types.push_back(type_in(input, DType::bf16));
+    return forward_.infer({test_.attributes, types, {}})[output].dtype;
+  }
+
   Operand source_of(std::string_view port) {
     for (const auto& [name, source] : forward_.gradient.reads) {
       if (port != name) continue;
@@ -153,8 +161,9 @@ class GradientCheck {
       if (output < 0) break;
       TensorType type = base_.out_types[static_cast<std::size_t>(output)];
       if (type.dtype == DType::f64) type.dtype = DType::f32;
-      if (!gradient) return {type, base_.out[static_cast<std::size_t>(output)]};
-      return {type, gradients_[std::string("out ") + forward_.outputs[static_cast<std::size_t>(output)].name]};
+      const DType narrow = narrow_type(static_cast<std::size_t>(output));
+      if (!gradient) return {type, base_.out[static_cast<std::size_t>(output)], narrow};
+      return {type, gradients_[std::string("out ") + forward_.outputs[static_cast<std::size_t>(output)].name], narrow};
     }
     return {};
   }

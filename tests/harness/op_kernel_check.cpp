@@ -13,7 +13,8 @@ namespace isoloss::test {
 
 namespace {
 
-constexpr double kRounding = 0x1p-23;
+/// The largest relative error of one rounding, twice: room for a double rounding.
+constexpr double rounding_of(DType dtype) { return dtype == DType::bf16 ? 0x1p-8 : 0x1p-23; }
 
 double largest(const Values& values) {
   double most = 0;
@@ -36,9 +37,20 @@ double worst_error(const Values& a, const Values& b) {
 
 class KernelCheck {
  public:
-  KernelCheck(const OpCase& test, const OpDef& op, const std::vector<Operand>& inputs,
-              std::vector<std::string>& failures)
-      : test_(test), op_(op), inputs_(inputs), failures_(failures) {}
+  KernelCheck(const OpCase& test, const OpDef& op, std::vector<Operand> inputs, std::vector<std::string>& failures)
+      : test_(test), op_(op), inputs_(std::move(inputs)), failures_(failures) {}
+
+  /// The cuda launcher with activations of type `real`. What needs no device is left to programs without one.
+  void run_cuda(DType real) {
+    for (Operand& input : inputs_) {
+      if (is_real(input.type)) input.values = rounded(std::move(input.values), type_in(input, real).dtype);
+    }
+    const LaunchResult exact = launch(request(DeviceKind::ref, DType::f64));
+    const LaunchResult plain = launch(request(DeviceKind::ref, DType::f32));
+    modes_ = plain.modes;
+    device(DeviceKind::cuda, real, exact, plain);
+    nan_is_sticky(request(DeviceKind::cuda, real));
+  }
 
   void run() {
     shape_rule();
@@ -47,12 +59,12 @@ class KernelCheck {
     modes_ = plain.modes;
     costs(plain);
     reference_is_sane(exact, plain);
-    device(DeviceKind::ref, exact, plain);
-    nan_is_sticky();
+    device(DeviceKind::ref, DType::f32, exact, plain);
+    nan_is_sticky(request(DeviceKind::cpu, DType::f32));
     if (op_.launch[static_cast<std::size_t>(DeviceKind::cpu)] == nullptr) return;
     const LaunchResult fallback = launch(request(DeviceKind::cpu, DType::f64));
     compare_bits(exact, fallback, "cpu on f64 against ref");
-    device(DeviceKind::cpu, exact, plain);
+    device(DeviceKind::cpu, DType::f32, exact, plain);
   }
 
  private:
@@ -134,24 +146,24 @@ class KernelCheck {
           break;
         }
       }
-      if (!(error <= test_.reference_error * size + kRounding * kRounding)) {
+      if (!(error <= test_.reference_error * size + 0x1p-46)) {
         fail(fmt::format("ref f32: {} is off by {:.3g} at size {:.3g}", a[i].first, error, size));
       }
     }
   }
 
-  void device(DeviceKind kind, const LaunchResult& exact, const LaunchResult& plain) {
-    const LaunchRequest usual = request(kind, DType::f32);
+  void device(DeviceKind kind, DType real, const LaunchResult& exact, const LaunchResult& plain) {
+    const LaunchRequest usual = request(kind, real);
     const LaunchResult base = launch(usual);
     const auto wanted = results(exact), reference = results(plain), got = results(base);
     for (std::size_t i = 0; i < wanted.size(); ++i) {
-      const double allowed = bound(*wanted[i].second, *reference[i].second);
+      const double allowed = bound(*wanted[i].second, *reference[i].second, result_type(base, real, i));
       const double error = worst_error(*got[i].second, *wanted[i].second);
       if (!(error <= allowed)) {
         fail(fmt::format("{}: {} errs by {:.3g}, allowed {:.3g}", described(usual), got[i].first, error, allowed));
       }
     }
-    for (const int count : {1, 2, 3}) {
+    for (int count = 1; count <= (kind == DeviceKind::cuda ? 4 : 3); ++count) {
       LaunchRequest same = usual;
       same.threads = count;
       compare_bits(base, launch(same), described(same));
@@ -161,8 +173,23 @@ class KernelCheck {
     accumulate(usual, base, exact, plain);
   }
 
-  double bound(const Values& exact, const Values& plain) const {
-    return test_.error_multiple * worst_error(plain, exact) + kRounding * largest(exact);
+  double bound(const Values& exact, const Values& plain, DType stored) const {
+    const Values as_stored = rounded(plain, stored);
+    return test_.error_multiple * worst_error(as_stored, exact) + rounding_of(stored) * largest(exact);
+  }
+
+  /// The precision of entry `index` of results(): the dtype it is stored in, unless intermediates were narrower.
+  DType result_type(const LaunchResult& result, DType real, std::size_t index) const {
+    if (index < op_.outputs.size()) {
+      const auto& through = test_.through_bf16;
+      const bool narrower = std::find(through.begin(), through.end(), op_.outputs[index].name) != through.end();
+      return narrower && real == DType::bf16 ? DType::bf16 : result.out_types[index].dtype;
+    }
+    std::size_t at = op_.outputs.size();
+    for (std::size_t i = 0; i < op_.inputs.size(); ++i) {
+      if (updated(op_.inputs[i].name) && at++ == index) return result.in_types[i].dtype;
+    }
+    throw std::logic_error("no such result");
   }
 
   /// Every combination of outputs that may be skipped, short of skipping everything.
@@ -223,7 +250,9 @@ class KernelCheck {
       Values sum = exact.out[o];
       for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += adding.previous[o][i];
       // One more rounding than writing, of the sum and of each partial sum added into it.
-      const double allowed = bound(exact.out[o], plain.out[o]) + 2 * kRounding * (largest(sum) + largest(exact.out[o]));
+      const DType stored = result_type(base, usual.real, o);
+      const double allowed =
+          bound(exact.out[o], plain.out[o], stored) + 2 * rounding_of(stored) * (largest(sum) + largest(exact.out[o]));
       const double error = worst_error(added.out[o], sum);
       if (!(error <= allowed)) {
         fail(fmt::format("{}: errs by {:.3g}, allowed {:.3g}", described(adding), error, allowed));
@@ -231,10 +260,10 @@ class KernelCheck {
     }
   }
 
-  /// Where a NaN in an input reaches a result of the reference, it must reach that result on cpu too; and it must reach
-  /// some result if the element matters at all.
-  void nan_is_sticky() {
-    const LaunchRequest plain = request(DeviceKind::ref, DType::f32), fast = request(DeviceKind::cpu, DType::f32);
+  /// Where a NaN in an input reaches a result of the reference, it must reach that result of `fast` too; and it must
+  /// reach some result if the element matters at all.
+  void nan_is_sticky(const LaunchRequest& fast) {
+    const LaunchRequest plain = request(DeviceKind::ref, DType::f32);
     const LaunchResult base = launch(plain);
     for (std::size_t i = 0; i < inputs_.size(); ++i) {
       if (!is_real(inputs_[i].type)) continue;
@@ -252,7 +281,7 @@ class KernelCheck {
         for (std::size_t r = 0; r < a.size(); ++r) {
           for (std::size_t e = 0; e < a[r].second->size(); ++e) {
             if (std::isnan((*a[r].second)[e]) && !std::isnan((*b[r].second)[e])) {
-              fail(fmt::format("{} reaches {}[{}] on ref but not on cpu", where, a[r].first, e));
+              fail(fmt::format("{} reaches {}[{}] on ref but not on {}", where, a[r].first, e, name_of(fast.device)));
               break;
             }
           }
@@ -324,7 +353,7 @@ class KernelCheck {
 
   const OpCase& test_;
   const OpDef& op_;
-  const std::vector<Operand>& inputs_;
+  std::vector<Operand> inputs_;
   std::vector<std::string>& failures_;
   std::vector<Mode> modes_;
 };
@@ -333,7 +362,10 @@ class KernelCheck {
 
 void check_kernel(const OpCase& test, const OpDef& op, const std::vector<Operand>& inputs,
                   std::vector<std::string>& failures) {
-  KernelCheck(test, op, inputs, failures).run();
+  if (!has_cuda()) return KernelCheck(test, op, inputs, failures).run();
+  if (op.launch[static_cast<std::size_t>(DeviceKind::cuda)] == nullptr) return;
+  KernelCheck(test, op, inputs, failures).run_cuda(DType::f32);
+  if (test.narrow) KernelCheck(test, op, inputs, failures).run_cuda(DType::bf16);
 }
 
 }  // namespace isoloss::test

@@ -6,6 +6,7 @@
 #include <memory>
 #include <new>
 
+#include "kernels/core/bf16.h"
 #include "kernels/core/parallel.h"
 
 namespace isoloss::test {
@@ -60,13 +61,23 @@ Values copy_out(const std::byte* from, std::int64_t count) {
   return values;
 }
 
+/// A float that is stored in two bytes.
+struct StoredBf16 {
+  std::uint16_t bits;
+  StoredBf16() = default;
+  explicit StoredBf16(double value) : bits(bf16_bits(static_cast<float>(value))) {}
+  explicit operator double() const { return static_cast<double>(bf16_value(bits)); }
+};
+
 void put(const Values& values, DType dtype, std::byte* to) {
+  if (dtype == DType::bf16) return copy_in<StoredBf16>(values, to);
   if (dtype == DType::f64) return copy_in<double>(values, to);
   if (dtype == DType::i32) return copy_in<std::int32_t>(values, to);
   copy_in<float>(values, to);
 }
 
 Values get(const TensorType& type, const std::byte* from) {
+  if (type.dtype == DType::bf16) return copy_out<StoredBf16>(from, type.shape.count());
   if (type.dtype == DType::f64) return copy_out<double>(from, type.shape.count());
   if (type.dtype == DType::i32) return copy_out<std::int32_t>(from, type.shape.count());
   return copy_out<float>(from, type.shape.count());
@@ -74,17 +85,20 @@ Values get(const TensorType& type, const std::byte* from) {
 
 }  // namespace
 
-TensorType with_real(TensorType type, DType real) {
-  if (type.dtype == DType::f32) type.dtype = real;
+TensorType type_in(const Operand& operand, DType real) {
+  TensorType type = operand.type;
+  if (type.dtype == DType::f32) type.dtype = real == DType::bf16 ? operand.narrow : real;
   return type;
 }
 
-bool is_real(const TensorType& type) {
-  return type.present() && (type.dtype == DType::f32 || type.dtype == DType::f64);
-}
+bool is_real(const TensorType& type) { return type.present() && type.dtype != DType::i32 && type.dtype != DType::u8; }
 
-Values rounded(Values values) {
-  for (double& value : values) value = static_cast<double>(static_cast<float>(value));
+Values rounded(Values values, DType dtype) {
+  if (dtype == DType::f64) return values;
+  for (double& value : values) {
+    const auto single = static_cast<float>(value);
+    value = static_cast<double>(dtype == DType::bf16 ? rounded_to_bf16(single) : single);
+  }
   return values;
 }
 
@@ -99,7 +113,7 @@ bool same_bits(const Values& a, const Values& b) {
 LaunchResult launch_op(const OpDef& op, const Attributes& attributes, const StepState& state,
                        const std::vector<Operand>& inputs, const LaunchRequest& request) {
   LaunchResult result;
-  for (const Operand& input : inputs) result.in_types.push_back(with_real(input.type, request.real));
+  for (const Operand& input : inputs) result.in_types.push_back(type_in(input, request.real));
   result.out_types = op.infer({attributes, result.in_types, {}});
   result.out_types.resize(op.outputs.size());
 
@@ -137,10 +151,14 @@ LaunchResult launch_op(const OpDef& op, const Attributes& attributes, const Step
     out.push_back(tensor);
   }
 
-  set_threads(request.threads);
   DeviceContext context;
   context.kind = request.device;
   context.state = &state;
+  if (request.device == DeviceKind::cuda) {
+    context.cuda = &cuda_runner().context(state, request.threads);
+  } else {
+    set_threads(request.threads);
+  }
   if (op.scratch != nullptr) {
     const std::size_t bytes =
         op.scratch({attributes, result.in_types, result.out_types}, request.device, request.threads);

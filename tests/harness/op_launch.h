@@ -16,24 +16,37 @@ using Values = std::vector<double>;
 struct Operand {
   TensorType type;
   Values values;
+  DType narrow = DType::bf16;  ///< what a real tensor is where the launch is in bf16: bf16, or f32 for statistics
 };
 
-/// The type with f32 replaced by `real`.
-TensorType with_real(TensorType type, DType real);
+/// The operand's type in a launch whose activations are `real`.
+TensorType type_in(const Operand& operand, DType real);
 bool is_real(const TensorType& type);
-/// Every element rounded to float.
-Values rounded(Values values);
+/// Every element rounded to float, or to what `dtype` holds.
+Values rounded(Values values, DType dtype = DType::f32);
 /// Same length and same bits in every element (so -0 differs from 0, and one NaN equals the same NaN).
 bool same_bits(const Values& a, const Values& b);
 
 struct LaunchRequest {
   DeviceKind device = DeviceKind::ref;
   DType real = DType::f32;
-  int threads = 1;
+  int threads = 1;               ///< on cuda: the schedule
   std::vector<Mode> modes;       ///< by output; empty: write everything that exists
   std::vector<bool> in_place;    ///< by output: share the buffer of `in_place_of`; empty: none
   std::vector<Values> previous;  ///< by output: contents that Mode::accumulate finds
 };
+
+/// The device that runs launches on `cuda`: a GPU, or the host executor.
+class CudaRunner {
+ public:
+  virtual ~CudaRunner() = default;
+  /// What a launch gets in its context; valid until the next call. `schedule` chooses among the orders in which the
+  /// host executor lets threads run; a GPU has its own.
+  virtual CudaContext& context(const StepState& state, int schedule) = 0;
+};
+/// Null in programs without a device.
+ISOLOSS_OPTIONAL CudaRunner& cuda_runner();
+inline bool has_cuda() { return cuda_runner != nullptr; }
 
 struct LaunchResult {
   std::vector<TensorType> in_types, out_types;

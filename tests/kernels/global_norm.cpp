@@ -17,11 +17,13 @@ TEST_CASE("global_norm") {
               .op = "global_norm",
               .attributes = attributes,
               .inputs = {{"gradient", f32({7})}},
-              .rejects = {{"gradient", f32({7, 1})}}});
+              .rejects = {{"gradient", f32({7, 1})}},
+              .narrow = false});
     check_op({.name = "several chunks",
               .op = "global_norm",
               .attributes = attributes,
-              .inputs = {{"gradient", f32({3 * kNormChunk + 5})}}});
+              .inputs = {{"gradient", f32({3 * kNormChunk + 5})}},
+              .narrow = false});
   }
 }
 

@@ -18,8 +18,11 @@ OpCase adamw_case(std::string name, std::int64_t count, double decay_count) {
                      {"v", f32({count}), Fill::uniform(0.01, 2)},
                      {"factor", f32({1}), Fill::values({0.7})}},
           .updated = {"parameter", "m", "v"},
-          .rejects = {
-              {"gradient", f32({count + 1})}, {"m", f32({count + 1})}, {"v", f32({1, count})}, {"factor", f32({2})}}};
+          .rejects = {{"gradient", f32({count + 1})},
+                      {"m", f32({count + 1})},
+                      {"v", f32({1, count})},
+                      {"factor", f32({2})}},
+          .narrow = false};
 }
 
 OpCase sgd_case(std::string name, std::int64_t count, double decay_count) {
@@ -31,7 +34,8 @@ OpCase sgd_case(std::string name, std::int64_t count, double decay_count) {
                      {"m", f32({count})},
                      {"factor", f32({1}), Fill::values({0.7})}},
           .updated = {"parameter", "m"},
-          .rejects = {{"gradient", f32({count + 1})}, {"m", f32({count + 1})}, {"factor", f32({2})}}};
+          .rejects = {{"gradient", f32({count + 1})}, {"m", f32({count + 1})}, {"factor", f32({2})}},
+          .narrow = false};
 }
 
 LaunchResult step(const std::string& op, const Attributes& attributes, const StepState& state,

@@ -83,7 +83,7 @@ struct Prepared {
   }
 
   void run(DeviceKind device, const StepState& state) const {
-    DeviceContext context{.kind = device, .scratch = scratch, .state = &state, .native = nullptr};
+    DeviceContext context{.kind = device, .scratch = scratch, .state = &state, .cuda = nullptr};
     op.launcher(device)(context, {.in = in, .out = out, .mode = modes, .attributes = attributes});
   }
 };

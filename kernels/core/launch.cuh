@@ -1,0 +1,49 @@
+// The one way to start a kernel: launch(context, kernel, grid, block, dynamic shared bytes, arguments…).
+#pragma once
+
+#include <tuple>
+#include <utility>
+
+#include "kernels/core/cuda.cuh"
+#include "kernels/core/cuda_device.h"
+
+namespace isoloss {
+
+#if defined(__CUDACC__)
+
+inline void check_cuda(cudaError_t status) {
+  if (status != cudaSuccess) throw CudaFailure(cudaGetErrorString(status));
+}
+
+/// Starts `kernel` on the context's stream. Arguments are converted to the kernel's parameter types as in a call.
+template <class... P, class... A>
+void launch(DeviceContext& context, void (*kernel)(P...), dim3 grid, dim3 block, std::size_t shared_bytes,
+            A&&... arguments) {
+  std::tuple<P...> values(static_cast<P>(std::forward<A>(arguments))...);
+  std::apply(
+      [&](P&... value) {
+        void* pointers[] = {&value..., nullptr};
+        // More than 48 KiB must be asked for; what the device does not have is an error here.
+        if (shared_bytes > 48 * 1024) {
+          check_cuda(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
+                                          cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)));
+        }
+        check_cuda(cudaLaunchKernel(reinterpret_cast<const void*>(kernel), grid, block, pointers, shared_bytes,
+                                    static_cast<cudaStream_t>(context.cuda->stream)));
+      },
+      values);
+}
+
+#else
+
+template <class... P, class... A>
+void launch(DeviceContext& context, void (*kernel)(P...), dim3 grid, dim3 block, std::size_t shared_bytes,
+            A&&... arguments) {
+  std::tuple<P...> values(static_cast<P>(std::forward<A>(arguments))...);
+  simt::launch(context.cuda->stream, grid, block, shared_bytes,
+               [kernel, values] { std::apply([kernel](P... value) { kernel(value...); }, values); });
+}
+
+#endif
+
+}  // namespace isoloss
