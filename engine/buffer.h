@@ -1,30 +1,29 @@
-// Owned host memory for tensors: zeroed, page-aligned, in huge pages where the system gives them.
+// Owned, zeroed memory for tensors, on whatever a model computes on.
 #pragma once
 
 #include <cstddef>
-#include <utility>
+#include <memory>
+
+#include "engine/machine.h"
 
 namespace isoloss {
 
 class Buffer {
  public:
   Buffer() = default;
-  /// Zeroed. Throws Error (exit 1) naming `what` and the size when the system refuses.
-  Buffer(std::size_t bytes, const char* what);
-  ~Buffer();
-  Buffer(Buffer&& other) noexcept
-      : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
-  Buffer& operator=(Buffer&& other) noexcept {
-    std::swap(data_, other.data_);
-    std::swap(bytes_, other.bytes_);
-    return *this;
-  }
-  void* data() const { return data_; }
-  std::byte* at(std::size_t offset) const { return static_cast<std::byte*>(data_) + offset; }
+  /// Throws Error (exit 1) naming `what` and the size when there is not so much memory.
+  Buffer(std::size_t bytes, const char* what, const Machine& machine = DeviceKind::cpu)
+      : memory_(machine.allocate(bytes, what)), bytes_(bytes) {}
+  Buffer(Buffer&&) noexcept = default;
+  Buffer& operator=(Buffer&&) noexcept = default;
+
+  void* data() const { return memory_.get(); }
+  std::byte* at(std::size_t offset) const { return static_cast<std::byte*>(memory_.get()) + offset; }
   std::size_t bytes() const { return bytes_; }
+  explicit operator bool() const { return memory_ != nullptr; }
 
  private:
-  void* data_ = nullptr;
+  std::shared_ptr<void> memory_;
   std::size_t bytes_ = 0;
 };
 

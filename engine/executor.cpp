@@ -7,25 +7,26 @@
 namespace isoloss {
 
 void Arena::reserve(std::size_t arena_bytes, std::size_t scratch_bytes) {
-  if (arena_bytes > arena_.bytes()) arena_ = Buffer(), arena_ = Buffer(arena_bytes, "activations");
-  if (scratch_bytes > scratch_.bytes()) scratch_ = Buffer(), scratch_ = Buffer(scratch_bytes, "scratch");
+  if (arena_bytes > arena_.bytes()) arena_ = Buffer(), arena_ = Buffer(arena_bytes, "activations", machine_);
+  if (scratch_bytes > scratch_.bytes()) scratch_ = Buffer(), scratch_ = Buffer(scratch_bytes, "scratch", machine_);
 }
 
 Tensor Arena::scratch() const { return {scratch_.data(), {DType::u8, {static_cast<std::int64_t>(scratch_.bytes())}}}; }
 
-Executor::Executor(Graph graph, ParameterStore& store, DeviceKind device, std::shared_ptr<Arena> arena)
+Executor::Executor(Graph graph, ParameterStore& store, Machine machine, std::shared_ptr<Arena> arena)
     : graph_(std::move(graph)),
       store_(store),
-      device_(device),
-      plan_(plan_memory(graph_, device, threads())),
-      arena_(arena ? std::move(arena) : std::make_shared<Arena>()) {
+      machine_(std::move(machine)),
+      plan_(plan_memory(graph_, machine_.kind(), threads())),
+      arena_(arena ? std::move(arena) : std::make_shared<Arena>(machine_)) {
   arena_->reserve(plan_.arena_bytes, plan_.scratch_bytes);
   states_.resize(graph_.values().size());
   for (std::size_t id = 0; id < states_.size(); ++id) {
     const Value& value = graph_.values()[id];
-    if (value.kind == ValueKind::state) states_[id] = Buffer(value.type.bytes(), "model state");
+    if (value.kind == ValueKind::state) states_[id] = Buffer(value.type.bytes(), "model state", machine_);
   }
-  for (const Node& node : graph_.nodes()) node.op->launcher(device_);  // throws now rather than in the middle of a step
+  for (const Node& node : graph_.nodes())
+    node.op->launcher(machine_.kind());  // throws now rather than in the middle of a step
 }
 
 Tensor Executor::tensor(ValueId id) const {
@@ -33,7 +34,7 @@ Tensor Executor::tensor(ValueId id) const {
   const Value& value = graph_.value(id);
   switch (value.kind) {
     case ValueKind::parameter:
-      return store_.value(value.name);
+      return store_.value(value.name, value.type.dtype);
     case ValueKind::parameter_gradient:
       return store_.gradient(graph_.value(value.of).name);
     case ValueKind::state:
@@ -47,12 +48,24 @@ Tensor Executor::tensor(ValueId id) const {
   return {arena_->data() + plan_.offset(id), value.type};
 }
 
+void Executor::write(std::string_view name, const void* from) const {
+  const Tensor to = tensor(name);
+  machine_.to_machine(to.data, from, to.type.bytes());
+}
+
+void Executor::read(std::string_view name, void* to) const {
+  const Tensor from = tensor(name);
+  machine_.to_host(to, from.data, from.type.bytes());
+}
+
 void Executor::run(const StepState& state) {
+  machine_.set_state(state);
+  launch(state);
+}
+
+void Executor::launch(const StepState& state) {
   state_ = state;
-  DeviceContext context;
-  context.kind = device_;
-  context.state = &state_;
-  context.scratch = arena_->scratch();
+  DeviceContext context = machine_.context(state_, arena_->scratch());
   std::vector<Tensor> in, out;
   std::vector<Mode> mode;
   for (const Node& node : graph_.nodes()) {
@@ -66,7 +79,8 @@ void Executor::run(const StepState& state) {
     }
     const OpCall call{in, out, mode, node.attributes};
     if (observer_ != nullptr) observer_->before(*this, node, call);
-    node.op->launcher(device_)(context, call);
+    const ProfilerRange range(machine_, node.name);
+    launch_on(machine_, *node.op, node.name, context, call);
     if (observer_ != nullptr) observer_->after(*this, node, call);
   }
 }

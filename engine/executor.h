@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "engine/buffer.h"
@@ -26,38 +27,49 @@ class NodeObserver {
 /// largest plan that reserved it, and moves when it grows: take tensors afresh after another executor was made.
 class Arena {
  public:
+  explicit Arena(Machine machine = DeviceKind::cpu) : machine_(std::move(machine)) {}
   void reserve(std::size_t arena_bytes, std::size_t scratch_bytes);
   std::byte* data() const { return arena_.at(0); }
   Tensor scratch() const;
   std::size_t bytes() const { return arena_.bytes() + scratch_.bytes(); }
 
  private:
+  Machine machine_;
   Buffer arena_, scratch_;
 };
 
 class Executor {
  public:
   /// Keeps references to `store`; the graph's parameters must be in it (and have gradients if the graph needs them).
-  Executor(Graph graph, ParameterStore& store, DeviceKind device, std::shared_ptr<Arena> arena = nullptr);
+  Executor(Graph graph, ParameterStore& store, Machine machine, std::shared_ptr<Arena> arena = nullptr);
 
-  /// Runs all nodes once. With state.micro_batch > 0 parameter gradients accumulate, with 0 they are overwritten.
+  /// Runs all nodes once. With state.micro_batch > 0 parameter gradients accumulate, with 0 they are overwritten. On
+  /// cuda it returns when everything is launched.
   void run(const StepState& state);
+  /// The launches alone: whoever captures them puts the step's state on the device himself.
+  void launch(const StepState& state);
 
-  /// The memory of a value; valid until a larger executor shares the arena.
+  /// Copies a whole value from or to the host; `read` waits for what was launched.
+  void write(std::string_view name, const void* from) const;
+  void read(std::string_view name, void* to) const;
+
+  /// The memory of a value, the device's on cuda; valid until a larger executor shares the arena.
   Tensor tensor(ValueId value) const;
   Tensor tensor(std::string_view name) const { return tensor(graph_.find(name)); }
 
   void set_observer(NodeObserver* observer) { observer_ = observer; }
+  bool observed() const { return observer_ != nullptr; }
 
   const Graph& graph() const { return graph_; }
   const MemoryPlan& plan() const { return plan_; }
-  DeviceKind device() const { return device_; }
+  DeviceKind device() const { return machine_.kind(); }
+  const Machine& machine() const { return machine_; }
   const StepState& state() const { return state_; }
 
  private:
   Graph graph_;
   ParameterStore& store_;
-  DeviceKind device_;
+  Machine machine_;
   MemoryPlan plan_;
   std::shared_ptr<Arena> arena_;
   std::vector<Buffer> states_;  ///< by value id, for ValueKind::state

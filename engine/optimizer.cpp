@@ -18,11 +18,25 @@ std::vector<TensorType> types_of(const std::vector<Tensor>& tensors) {
 double now_seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
+
+constexpr std::size_t kNormBytes = 4 * sizeof(double);
 }  // namespace
 
-Optimizer::Optimizer(const OptimizerConfig& config, ParameterStore& store, DeviceKind device)
-    : config_(config), store_(store), device_(device), norm_(4 * sizeof(double), "gradient norm") {
+Optimizer::Optimizer(const OptimizerConfig& config, ParameterStore& store)
+    : config_(config),
+      store_(store),
+      norm_(kNormBytes, "gradient norm", store.machine()),
+      scratch_(scratch_bytes(store.elements(), store.dtype(), store.machine().kind()) - kNormBytes, "optimizer scratch",
+               store.machine()) {
   store_.allocate_moments(moment_ranges(config));
+}
+
+std::size_t Optimizer::scratch_bytes(std::int64_t elements, DType dtype, DeviceKind device) {
+  // Only the norm needs scratch: the update itself is a single pass.
+  const OpDef& op = find_op("global_norm");
+  const TensorType in[] = {{dtype, {elements}}}, out[] = {{dtype, {1}}, {dtype, {1}}};
+  const Attributes none;
+  return kNormBytes + (op.scratch ? op.scratch({none, in, out}, device, threads()) : 0);
 }
 
 int Optimizer::moment_ranges(const OptimizerConfig& config) {
@@ -41,41 +55,37 @@ void Optimizer::prepare(StepState& state, double factor) const {
 void Optimizer::run(const char* name, const Attributes& attributes, const std::vector<Tensor>& in,
                     const std::vector<Tensor>& out, const StepState& state) {
   const OpDef& op = find_op(name);
-  const std::vector<TensorType> in_types = types_of(in), out_types = types_of(out);
-  const OpTypes types{attributes, in_types, out_types};
-  const std::size_t bytes = op.scratch ? op.scratch(types, device_, threads()) : 0;
-  if (bytes > scratch_.bytes()) scratch_ = Buffer(bytes, "optimizer scratch");
-  const std::vector<Mode> mode(out.size(), Mode::write);
-  DeviceContext context;
-  context.kind = device_;
-  context.state = &state;
-  context.scratch = {scratch_.data(), {DType::u8, {static_cast<std::int64_t>(scratch_.bytes())}}};
+  const Machine& machine = store_.machine();
+  const Tensor scratch{scratch_.data(), {DType::u8, {static_cast<std::int64_t>(scratch_.bytes())}}};
+  if (on_operation) machine.synchronize();
   const double start = now_seconds();
-  op.launcher(device_)(context, {in, out, mode, attributes});
-  if (on_operation) on_operation(name, now_seconds() - start, op.cost(types, mode));
+  machine.run(op, attributes, in, out, state, scratch);
+  if (!on_operation) return;
+  machine.synchronize();
+  const std::vector<TensorType> in_types = types_of(in), out_types = types_of(out);
+  const std::vector<Mode> mode(out.size(), Mode::write);
+  on_operation(name, now_seconds() - start, op.cost({attributes, in_types, out_types}, mode));
 }
 
-double Optimizer::update(const StepState& state) {
+void Optimizer::update(const StepState& state) {
   const DType real = store_.dtype();
-  const Tensor norm{norm_.data(), {real, {1}}};
   const Tensor factor{norm_.at(bytes_of(real)), {real, {1}}};
-  run("global_norm", {{"clip_norm", config_.clip_norm}}, {store_.gradients()}, {norm, factor}, state);
+  run("global_norm", {{"clip_norm", config_.clip_norm}}, {store_.gradients()}, {norm(), factor}, state);
   const auto decaying = static_cast<double>(store_.decaying_elements());
+  Attributes attributes{{"beta1", config_.beta1}, {"weight_decay", config_.weight_decay}, {"decay_count", decaying}};
+  std::vector<Tensor> in{store_.values(), store_.gradients()}, out{store_.values()};
   if (config_.kind == OptimizerKind::adamw) {
-    const Attributes attributes{{"beta1", config_.beta1},
-                                {"beta2", config_.beta2},
-                                {"epsilon", config_.epsilon},
-                                {"weight_decay", config_.weight_decay},
-                                {"decay_count", decaying}};
-    run("adamw", attributes, {store_.values(), store_.gradients(), store_.moments(0), store_.moments(1), factor},
-        {store_.values(), store_.moments(0), store_.moments(1)}, state);
+    attributes.set("beta2", config_.beta2);
+    attributes.set("epsilon", config_.epsilon);
+    for (const int moment : {0, 1}) in.push_back(store_.moments(moment)), out.push_back(store_.moments(moment));
   } else {
     const Tensor momentum = store_.moment_ranges() > 0 ? store_.moments(0) : Tensor{};
-    const Attributes attributes{
-        {"beta1", config_.beta1}, {"weight_decay", config_.weight_decay}, {"decay_count", decaying}};
-    run("sgd", attributes, {store_.values(), store_.gradients(), momentum, factor}, {store_.values(), momentum}, state);
+    in.push_back(momentum), out.push_back(momentum);
   }
-  return real == DType::f64 ? *norm.as<double>() : static_cast<double>(*norm.as<float>());
+  if (store_.working()) attributes.set("working", 1);  // the rounded copy is written in the same pass
+  out.push_back(store_.working());
+  in.push_back(factor);
+  run(config_.kind == OptimizerKind::adamw ? "adamw" : "sgd", attributes, in, out, state);
 }
 
 }  // namespace isoloss

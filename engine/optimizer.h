@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "engine/parameters.h"
 #include "engine/run_config.h"
@@ -12,20 +13,24 @@ namespace isoloss {
 
 class Optimizer {
  public:
-  /// Allocates the moments in `store` (AdamW: m and v; SGD: the momentum, if any).
-  Optimizer(const OptimizerConfig& config, ParameterStore& store, DeviceKind device);
+  /// Allocates the moments in `store` (AdamW: m and v; SGD: the momentum, if any). Runs on the store's machine.
+  Optimizer(const OptimizerConfig& config, ParameterStore& store);
 
   /// What step `step` needs to know besides the gradients. `factor`: the schedule's.
   void prepare(StepState& state, double factor) const;
 
-  /// Clips by the global norm and updates all parameters. Returns the norm before clipping.
-  double update(const StepState& state);
+  /// Clips by the global norm and updates all parameters. On cuda it returns when everything is launched.
+  void update(const StepState& state);
+  /// The gradient norm of the last update, before clipping: [1] in the store's dtype, where the machine computes.
+  Tensor norm() const { return {norm_.data(), {store_.dtype(), {1}}}; }
 
   /// Told of every operation of an update, for profiles; empty: nobody asks, and nothing is timed.
   std::function<void(const std::string& op, double seconds, const Cost& cost)> on_operation;
 
   /// Ranges of moments, each as large as the parameters, that this optimizer keeps.
   static int moment_ranges(const OptimizerConfig& config);
+  /// Bytes that it allocates besides the moments, for `elements` parameters.
+  static std::size_t scratch_bytes(std::int64_t elements, DType dtype, DeviceKind device);
 
  private:
   void run(const char* op, const Attributes& attributes, const std::vector<Tensor>& in, const std::vector<Tensor>& out,
@@ -33,7 +38,6 @@ class Optimizer {
 
   OptimizerConfig config_;
   ParameterStore& store_;
-  DeviceKind device_;
   Buffer norm_;  ///< [norm, factor], in the store's dtype
   Buffer scratch_;
 };

@@ -67,28 +67,65 @@ void ParameterStore::lay_out() {
   }
 }
 
-void ParameterStore::allocate(bool with_gradients) {
+void ParameterStore::allocate(bool with_gradients, const Machine& machine, DType working) {
+  machine_ = machine;
   const std::size_t bytes = static_cast<std::size_t>(elements_) * bytes_of(dtype_);
-  values_ = Buffer(bytes, "parameters");
-  if (with_gradients) gradients_ = Buffer(bytes, "gradients");
+  values_ = {Buffer(bytes, "parameters", machine_), {}};
+  if (working == DType::bf16) {
+    working_ = Buffer(static_cast<std::size_t>(elements_) * bytes_of(DType::bf16), "parameters in bf16", machine_);
+  }
+  if (with_gradients) gradients_ = {Buffer(bytes, "gradients", machine_), {}};
 }
 
 void ParameterStore::allocate_moments(int ranges) {
   moments_.clear();
   for (int i = 0; i < ranges; ++i) {
-    moments_.emplace_back(static_cast<std::size_t>(elements_) * bytes_of(dtype_), "optimizer moments");
+    const std::size_t bytes = static_cast<std::size_t>(elements_) * bytes_of(dtype_);
+    moments_.push_back({Buffer(bytes, "optimizer moments", machine_), {}});
+  }
+}
+
+void ParameterStore::make_mirror(const Range& range) const {
+  if (!machine_.on_host() && !range.mirror) range.mirror = Buffer(range.memory.bytes(), "a copy on the host");
+}
+
+template <class Visit>
+void ParameterStore::each(Part part, Visit&& visit) const {
+  if (part == Part::moments) {
+    for (const Range& range : moments_) visit(range);
+  } else {
+    visit(part == Part::values ? values_ : gradients_);
+  }
+}
+
+void ParameterStore::to_host(Part part) const {
+  each(part, [&](const Range& range) {
+    make_mirror(range);
+    if (range.mirror) machine_.to_host(range.mirror.data(), range.memory.data(), range.memory.bytes());
+  });
+}
+
+void ParameterStore::to_machine(Part part) const {
+  each(part, [&](const Range& range) {
+    if (range.mirror) machine_.to_machine(range.memory.data(), range.mirror.data(), range.memory.bytes());
+  });
+  if (part == Part::values && working_) {
+    const Tensor in[] = {values()}, out[] = {working()};
+    machine_.run(find_op("cast"), {}, in, out, {}, {});
   }
 }
 
 void ParameterStore::initialise(std::uint64_t seed) {
+  make_mirror(values_);
   for (const ParameterInfo& parameter : parameters_) {
-    const Tensor tensor = view(values_, parameter);
+    const Tensor tensor = host_value(parameter.name);
     if (dtype_ == DType::f64) {
       fill(tensor.as<double>(), parameter, seed);
     } else {
       fill(tensor.as<float>(), parameter, seed);
     }
   }
+  to_machine(Part::values);
 }
 
 bool ParameterStore::has(std::string_view name) const {
@@ -102,12 +139,12 @@ const ParameterInfo& ParameterStore::info(std::string_view name) const {
   throw std::logic_error(fmt::format("the model has no parameter '{}'", name));
 }
 
-Tensor ParameterStore::view(const Buffer& buffer, const ParameterInfo& info) const {
-  if (buffer.data() == nullptr) return {nullptr, {dtype_, info.shape}};
-  return {buffer.at(static_cast<std::size_t>(info.offset) * bytes_of(dtype_)), {dtype_, info.shape}};
+Tensor ParameterStore::view(const Buffer& buffer, const ParameterInfo& info, DType dtype) const {
+  if (!buffer) return {nullptr, {dtype, info.shape}};
+  return {buffer.at(static_cast<std::size_t>(info.offset) * bytes_of(dtype)), {dtype, info.shape}};
 }
 
-Tensor ParameterStore::range(const Buffer& buffer) const { return {buffer.data(), {dtype_, {elements_}}}; }
+Tensor ParameterStore::range(const Buffer& buffer, DType dtype) const { return {buffer.data(), {dtype, {elements_}}}; }
 
 std::int64_t ParameterStore::trained() const {
   std::int64_t sum = 0;
@@ -116,8 +153,8 @@ std::int64_t ParameterStore::trained() const {
 }
 
 std::size_t ParameterStore::bytes() const {
-  std::size_t sum = values_.bytes() + gradients_.bytes();
-  for (const Buffer& moment : moments_) sum += moment.bytes();
+  std::size_t sum = values_.memory.bytes() + gradients_.memory.bytes() + working_.bytes();
+  for (const Range& moment : moments_) sum += moment.memory.bytes();
   return sum;
 }
 

@@ -2,23 +2,18 @@
 
 #include <fmt/format.h>
 
-#include <chrono>
 #include <cmath>
 
-#include "engine/energy.h"
 #include "kernels/core/error.h"
 
 namespace isoloss {
 
 namespace {
-double now_seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
 /// Name of the first tensor of the store with a value that is not finite; "" when all are.
 std::string first_bad(const ParameterStore& store, bool gradients) {
+  store.to_host(gradients ? ParameterStore::Part::gradients : ParameterStore::Part::values);
   for (const ParameterInfo& info : store.all()) {
-    const Tensor tensor = gradients ? store.gradient(info.name) : store.value(info.name);
+    const Tensor tensor = gradients ? store.host_gradient(info.name) : store.host_value(info.name);
     const float* values = tensor.as<float>();
     for (std::int64_t i = 0; i < tensor.count(); ++i) {
       if (!std::isfinite(values[i])) {
@@ -38,32 +33,45 @@ Trainer::Trainer(const RunConfig& config, TrainingModel& model, const TokenDatas
       record_(record),
       sampler_(train, config.data.sampling, config.run.seed, model.training().tensor("ids").shape()[1],
                model.rows() * model.micro_batches()),
+      steps_(make_step_runner(model)),
       step_flops_(model.step_cost().flops),
       tokens_per_step_(config.run.batch_tokens) {
   state_.seed = config.run.seed;
   if (!resume) return;
   state_ = resume->state;
+  submitted_ = state_.step;
   load_model(model_.store(), resume->model());
   load_optimizer(model_.store(), resume->optimizer());
 }
 
-double Trainer::train_step() {
-  Executor& executor = model_.training();
+void Trainer::submit_step() {
   StepState state;
   state.seed = config_.run.seed;
-  state.step = state_.step;
-  model_.optimizer().prepare(state, schedule_factor(config_.schedule, state_.step, config_.run.steps));
-  double loss = 0;
-  for (int micro = 0; micro < model_.micro_batches(); ++micro) {
-    state.micro_batch = micro;
-    sampler_.batch(static_cast<std::uint64_t>(state_.step), micro * model_.rows(), model_.rows(),
-                   executor.tensor("ids").as<std::int32_t>(), executor.tensor("targets").as<std::int32_t>());
-    executor.run(state);
-    loss += static_cast<double>(*executor.tensor("lm_head.loss").as<float>());
+  state.step = submitted_;
+  model_.optimizer().prepare(state, schedule_factor(config_.schedule, submitted_, config_.run.steps));
+  steps_->submit(state, [&](int micro, std::int32_t* ids, std::int32_t* targets) {
+    sampler_.batch(static_cast<std::uint64_t>(submitted_), micro * model_.rows(), model_.rows(), ids, targets);
+  });
+  submitted_ += 1;
+}
+
+StepReport Trainer::book(const StepResult& result, bool wanted) {
+  const TrainingConfig& run = config_.run;
+  const std::optional<double> joules = meter_.take();
+  const double rate = config_.optimizer.learning_rate * schedule_factor(config_.schedule, state_.step, run.steps);
+  grad_norm_ = result.gradient_norm;
+  state_.step += 1;
+  state_.tokens += tokens_per_step_;
+  state_.flops = static_cast<double>(state_.step) * step_flops_;
+  state_.seconds += result.seconds;
+  if (joules && (state_.joules || state_.step == 1)) state_.joules = state_.joules.value_or(0) + *joules;
+  if (!std::isfinite(result.loss) || !std::isfinite(grad_norm_)) diverged(result.loss, grad_norm_);
+  const double speed = static_cast<double>(tokens_per_step_) / result.seconds;
+  if (state_.step % run.log_every == 0 || wanted) {
+    record_.append(
+        LogLine{state_.step, state_.tokens, state_.flops, state_.seconds, result.loss, grad_norm_, rate, speed});
   }
-  loss /= model_.micro_batches();
-  grad_norm_ = model_.optimizer().update(state);
-  return loss;
+  return {state_.step, run.steps, result.loss, speed, val_loss_};
 }
 
 void Trainer::evaluate_now() {
@@ -81,6 +89,8 @@ void Trainer::evaluate_now() {
 
 void Trainer::write_checkpoint() {
   record_.sync();
+  model_.store().to_host(ParameterStore::Part::values);
+  model_.store().to_host(ParameterStore::Part::moments);
   save_checkpoint(record_.folder(), state_, model_tensors(model_.store()), optimizer_tensors(model_.store()),
                   config_.run.keep_checkpoints);
 }
@@ -96,37 +106,35 @@ void Trainer::diverged(double loss, double norm) {
 RunStatus Trainer::run() {
   const TrainingConfig& run = config_.run;
   const std::int64_t first_step = state_.step;
-  EnergyMeter meter;
-  const auto evaluation_due = [&] {
-    return state_.step == 0 || state_.step == run.steps || (run.eval_every > 0 && state_.step % run.eval_every == 0);
+  const auto evaluation_due = [&](std::int64_t step) {
+    return step == 0 || step == run.steps || (run.eval_every > 0 && step % run.eval_every == 0);
   };
   // At the start, and after an interruption that cut an evaluation short.
-  if (evaluation_due() && record_.last_evaluated_step() < state_.step) evaluate_now();
+  if (evaluation_due(state_.step) && record_.last_evaluated_step() < state_.step) evaluate_now();
   bool stopped = stop();
-  while (!stopped && state_.step < run.steps) {
-    meter.take();
-    const double start = now_seconds();
-    const double loss = train_step();
-    const double seconds = now_seconds() - start;
-    const std::optional<double> joules = meter.take();
-    const double rate = config_.optimizer.learning_rate * schedule_factor(config_.schedule, state_.step, run.steps);
-    state_.step += 1;
-    state_.tokens += tokens_per_step_;
-    state_.flops = static_cast<double>(state_.step) * step_flops_;
-    state_.seconds += seconds;
-    if (joules && (state_.joules || state_.step == 1)) state_.joules = state_.joules.value_or(0) + *joules;
-    if (!std::isfinite(loss) || !std::isfinite(grad_norm_)) diverged(loss, grad_norm_);
-
+  while (!stopped && submitted_ < run.steps) {
+    if (submitted_ == state_.step) meter_.take();  // nothing is under way: what was used until now was not training
+    submit_step();
     stopped = stop();
-    const bool last = state_.step == run.steps;
-    if (state_.step % run.log_every == 0 || last || stopped) {
-      record_.append(LogLine{state_.step, state_.tokens, state_.flops, state_.seconds, loss, grad_norm_, rate,
-                             static_cast<double>(tokens_per_step_) / seconds});
+    const bool last = submitted_ == run.steps, evaluates = evaluation_due(submitted_);
+    const bool checkpoints = run.checkpoint_every > 0 && submitted_ % run.checkpoint_every == 0;
+    std::optional<StepReport> newest;
+    const auto take = [&](bool drain) {
+      while (const std::optional<StepResult> result = steps_->next(drain)) {
+        if (newest) report(*newest);
+        newest = book(*result, (last || stopped) && state_.step + 1 == submitted_);
+      }
+    };
+    take(last || stopped || evaluates || checkpoints);
+    if (evaluates && !stopped) evaluate_now();
+    if (!stopped && stop()) {
+      stopped = true;
+      take(/*drain=*/true);
     }
-    if (evaluation_due() && !stopped) evaluate_now();
-    stopped = stopped || stop();
-    if (last || stopped || (run.checkpoint_every > 0 && state_.step % run.checkpoint_every == 0)) write_checkpoint();
-    report({state_.step, run.steps, loss, static_cast<double>(tokens_per_step_) / seconds, val_loss_});
+    if (last || stopped || checkpoints) write_checkpoint();
+    if (!newest) continue;
+    newest->val_loss = val_loss_;
+    report(*newest);
   }
   const bool complete = state_.step == run.steps && record_.last_evaluated_step() == state_.step;
   if (!complete) {
@@ -134,6 +142,7 @@ RunStatus Trainer::run() {
     record_.set_status(RunStatus::interrupted);
     return RunStatus::interrupted;
   }
+  model_.store().to_host(ParameterStore::Part::values);
   write_safetensors(record_.folder() / "model.safetensors", model_tensors(model_.store()));
   record_.set_status(RunStatus::finished);
   return RunStatus::finished;

@@ -6,8 +6,10 @@
 
 #include "data/loader.h"
 #include "engine/checkpoint.h"
+#include "engine/energy.h"
 #include "engine/run_config.h"
 #include "engine/run_record.h"
+#include "engine/step_runner.h"
 #include "engine/training_model.h"
 
 namespace isoloss {
@@ -38,7 +40,9 @@ class Trainer {
   const std::optional<double>& val_loss() const { return val_loss_; }
 
  private:
-  double train_step();
+  void submit_step();
+  /// Books a step's result; `wanted`: its line is due whatever log_every says.
+  StepReport book(const StepResult& result, bool wanted);
   void evaluate_now();
   void write_checkpoint();
   [[noreturn]] void diverged(double loss, double norm);
@@ -48,7 +52,10 @@ class Trainer {
   const EvalWindows& validation_;
   RunRecord& record_;
   Sampler sampler_;
-  TrainingState state_;
+  std::unique_ptr<StepRunner> steps_;
+  EnergyMeter meter_;
+  TrainingState state_;         ///< of the last step whose result is known
+  std::int64_t submitted_ = 0;  ///< steps started
   double step_flops_, grad_norm_ = 0;
   std::int64_t tokens_per_step_;
   std::optional<double> val_loss_;

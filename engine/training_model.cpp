@@ -9,15 +9,18 @@
 
 namespace isoloss {
 
-TrainingPlan::TrainingPlan(const ModelGraphs& graphs, const RunConfig& config, DeviceKind device)
-    : rows(config.run.micro_batch),
+TrainingPlan::TrainingPlan(const ModelGraphs& graphs, const RunConfig& config, DeviceKind on)
+    : device(on),
+      real(real_of(config.run.precision)),
+      rows(config.run.micro_batch),
       micro_batches(static_cast<int>(config.run.batch_tokens / (config.run.micro_batch * graphs.context))),
-      training(graphs.training(store, rows, micro_batches)),
-      evaluation(graphs.evaluation(store, rows)),
+      training(graphs.training(store, rows, micro_batches, real)),
+      evaluation(graphs.evaluation(store, rows, real)),
       training_memory(plan_memory(training, device, threads())),
       evaluation_memory(plan_memory(evaluation, device, threads())),
       moment_ranges(Optimizer::moment_ranges(config.optimizer)) {
   store.lay_out();
+  optimizer_scratch = Optimizer::scratch_bytes(store.elements(), store.dtype(), device);
 }
 
 Cost TrainingPlan::step_cost() const {
@@ -28,8 +31,9 @@ Cost TrainingPlan::step_cost() const {
 }
 
 std::size_t TrainingPlan::parameter_bytes() const {
-  return static_cast<std::size_t>(store.elements()) * bytes_of(store.dtype()) *
-         static_cast<std::size_t>(2 + moment_ranges);
+  const auto elements = static_cast<std::size_t>(store.elements());
+  const std::size_t copy = real == DType::bf16 ? elements * bytes_of(real) : 0;
+  return elements * bytes_of(store.dtype()) * static_cast<std::size_t>(2 + moment_ranges) + copy;
 }
 
 std::size_t TrainingPlan::activation_bytes() const {
@@ -37,21 +41,41 @@ std::size_t TrainingPlan::activation_bytes() const {
          std::max(training_memory.scratch_bytes, evaluation_memory.scratch_bytes);
 }
 
-TrainingModel::TrainingModel(TrainingPlan plan, const RunConfig& config, DeviceKind device)
-    : rows_(plan.rows),
-      micro_batches_(plan.micro_batches),
-      step_cost_(plan.step_cost()),
-      store_(std::move(plan.store)) {
-  store_.allocate(/*with_gradients=*/true);
-  training_ = std::make_unique<Executor>(std::move(plan.training), store_, device, arena_);
-  evaluation_ = std::make_unique<Executor>(std::move(plan.evaluation), store_, device, arena_);
-  optimizer_ = std::make_unique<Optimizer>(config.optimizer, store_, device);
+std::int64_t fitting_micro_batch(const ModelGraphs& graphs, const RunConfig& config, DeviceKind device,
+                                 std::size_t bytes) {
+  const std::int64_t sequences = config.run.batch_tokens / graphs.context;
+  for (std::int64_t rows = config.run.micro_batch - 1; rows > 0; --rows) {
+    if (sequences % rows != 0) continue;
+    RunConfig smaller = config;
+    smaller.run.micro_batch = rows;
+    if (TrainingPlan(graphs, smaller, device).total_bytes() <= bytes) return rows;
+  }
+  return 0;
+}
+
+TrainingModel::TrainingModel(TrainingPlan plan, const RunConfig& config, const Machine& machine)
+    : rows_(plan.rows), micro_batches_(plan.micro_batches), step_cost_(plan.step_cost()) {
+  // Pieces of one allocation start on 256-byte borders; there are a dozen of them.
+  machine.reserve(plan.total_bytes() + 16 * 256);
+  store_ = std::move(plan.store);
+  store_.allocate(/*with_gradients=*/true, machine, plan.real);
+  optimizer_ = std::make_unique<Optimizer>(config.optimizer, store_);
+  arena_ = std::make_shared<Arena>(machine);
+  // At once in its final size: growing would take a second piece.
+  arena_->reserve(std::max(plan.training_memory.arena_bytes, plan.evaluation_memory.arena_bytes),
+                  std::max(plan.training_memory.scratch_bytes, plan.evaluation_memory.scratch_bytes));
+  training_ = std::make_unique<Executor>(std::move(plan.training), store_, machine, arena_);
+  evaluation_ = std::make_unique<Executor>(std::move(plan.evaluation), store_, machine, arena_);
 }
 
 Evaluation evaluate(Executor& executor, const EvalWindows& windows, const std::function<bool()>& stop) {
-  const Tensor ids = executor.tensor("ids"), targets = executor.tensor("targets");
-  const std::int64_t rows = ids.shape()[0], context = ids.shape()[1];
-  const Tensor losses = executor.tensor("lm_head.losses");
+  const Graph& graph = executor.graph();
+  const Shape& shape = graph.value(graph.find("ids")).type.shape;
+  const std::int64_t rows = shape[0], context = shape[1];
+  const DType real = graph.value(graph.find("lm_head.losses")).type.dtype;
+  std::vector<std::int32_t> ids(static_cast<std::size_t>(rows * context)), targets(ids.size());
+  std::vector<double> wide(real == DType::f64 ? ids.size() : 0);
+  std::vector<float> narrow(real == DType::f64 ? 0 : ids.size());
   const auto count = static_cast<std::int64_t>(windows.windows());
   const std::int64_t block_windows = (count + 63) / 64;
   Evaluation result;
@@ -60,17 +84,19 @@ Evaluation evaluate(Executor& executor, const EvalWindows& windows, const std::f
   for (std::int64_t first = 0; first < count; first += rows) {
     if (stop && stop()) break;
     const std::int64_t take = std::min(rows, count - first);
-    windows.batch(static_cast<std::uint64_t>(first), take, ids.as<std::int32_t>(), targets.as<std::int32_t>());
+    windows.batch(static_cast<std::uint64_t>(first), take, ids.data(), targets.data());
     // The graph has a fixed number of rows: the last, partial batch is filled up and its surplus not counted.
-    std::fill(ids.as<std::int32_t>() + take * context, ids.as<std::int32_t>() + rows * context, 0);
-    std::fill(targets.as<std::int32_t>() + take * context, targets.as<std::int32_t>() + rows * context, 0);
+    std::fill(ids.begin() + take * context, ids.end(), 0);
+    std::fill(targets.begin() + take * context, targets.end(), 0);
+    executor.write("ids", ids.data());
+    executor.write("targets", targets.data());
     executor.run({});
+    executor.read("lm_head.losses", real == DType::f64 ? static_cast<void*>(wide.data()) : narrow.data());
     for (std::int64_t row = 0; row < take; ++row) {
       double window_sum = 0;
       for (std::int64_t t = 0; t < context; ++t) {
-        const std::int64_t at = row * context + t;
-        window_sum +=
-            losses.type.dtype == DType::f64 ? losses.as<double>()[at] : static_cast<double>(losses.as<float>()[at]);
+        const auto at = static_cast<std::size_t>(row * context + t);
+        window_sum += real == DType::f64 ? wide[at] : static_cast<double>(narrow[at]);
       }
       sum += window_sum, block_sum += window_sum;
       const std::int64_t window = first + row;
@@ -112,7 +138,7 @@ void load(const SafetensorsFile& file, const std::string& name, const ParameterI
 std::vector<NamedTensor> model_tensors(const ParameterStore& store) {
   std::vector<NamedTensor> tensors;
   for (const ParameterInfo& info : store.all()) {
-    tensors.push_back({info.name, store.dtype(), stored_shape(info), store.value(info.name).data});
+    tensors.push_back({info.name, store.dtype(), stored_shape(info), store.host_value(info.name).data});
   }
   return tensors;
 }
@@ -122,7 +148,7 @@ std::vector<NamedTensor> optimizer_tensors(const ParameterStore& store) {
   for (int range = 0; range < store.moment_ranges(); ++range) {
     for (const ParameterInfo& info : store.all()) {
       tensors.push_back(
-          {moment_name(range, info.name), store.dtype(), stored_shape(info), store.moment(range, info.name).data});
+          {moment_name(range, info.name), store.dtype(), stored_shape(info), store.host_moment(range, info.name).data});
     }
   }
   return tensors;
@@ -137,7 +163,8 @@ void load_model(ParameterStore& store, const std::filesystem::path& weights) {
   const auto stored_name = [&](const std::string& name) {
     return prefixed || !name.starts_with(prefix) ? name : name.substr(prefix.size());
   };
-  for (const ParameterInfo& info : store.all()) load(file, stored_name(info.name), info, store.value(info.name));
+  store.to_host(ParameterStore::Part::values);
+  for (const ParameterInfo& info : store.all()) load(file, stored_name(info.name), info, store.host_value(info.name));
   for (const StoredTensor& tensor : file.tensors()) {
     // Files made by other programs carry the causal masks as tensors, and the tied classifier a second time.
     const bool mask = tensor.name.ends_with(".attn.bias") || tensor.name.ends_with(".attn.masked_bias");
@@ -147,15 +174,18 @@ void load_model(ParameterStore& store, const std::filesystem::path& weights) {
       fail_input(weights.string(), "only tensors that the configured model has", tensor.name);
     }
   }
+  store.to_machine(ParameterStore::Part::values);
 }
 
 void load_optimizer(ParameterStore& store, const std::filesystem::path& moments) {
   const SafetensorsFile file(moments);
+  store.to_host(ParameterStore::Part::moments);
   for (int range = 0; range < store.moment_ranges(); ++range) {
     for (const ParameterInfo& info : store.all()) {
-      load(file, moment_name(range, info.name), info, store.moment(range, info.name));
+      load(file, moment_name(range, info.name), info, store.host_moment(range, info.name));
     }
   }
+  store.to_machine(ParameterStore::Part::moments);
 }
 
 }  // namespace isoloss

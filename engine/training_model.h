@@ -16,34 +16,44 @@ namespace isoloss {
 
 /// Builds the graphs of the model that is trained; the engine knows no architecture. Both declare the same parameters.
 struct ModelGraphs {
-  std::function<Graph(ParameterStore&, std::int64_t rows, int micro_batches)> training;
-  std::function<Graph(ParameterStore&, std::int64_t rows)> evaluation;
+  std::function<Graph(ParameterStore&, std::int64_t rows, int micro_batches, DType real)> training;
+  std::function<Graph(ParameterStore&, std::int64_t rows, DType real)> evaluation;
   std::int64_t context = 0;
 };
+
+/// The dtype of activations and of the parameters that graphs read. Masters, gradients and moments are always float32.
+inline DType real_of(Precision precision) { return precision == Precision::bf16 ? DType::bf16 : DType::f32; }
 
 /// Everything about a training run's memory and arithmetic that is known before anything is allocated.
 struct TrainingPlan {
   TrainingPlan(const ModelGraphs& graphs, const RunConfig& config, DeviceKind device);
 
+  DeviceKind device;
+  DType real;            ///< of activations
   std::int64_t rows;     ///< sequences per micro-batch
   int micro_batches;     ///< per optimizer step
   ParameterStore store;  ///< laid out, not allocated
   Graph training, evaluation;
   MemoryPlan training_memory, evaluation_memory;
   int moment_ranges;
+  std::size_t optimizer_scratch;
 
   /// Exact FLOPs of one optimizer step: forward and backward of all micro-batches. The optimizer's own work is left
   /// out, since it depends on the batch size and not on the tokens.
   Cost step_cost() const;
-  std::size_t parameter_bytes() const;   ///< values, gradients and moments
+  std::size_t parameter_bytes() const;   ///< values, their copy in bf16, gradients and moments
   std::size_t activation_bytes() const;  ///< arena and scratch, shared by training and evaluation
-  std::size_t total_bytes() const { return parameter_bytes() + activation_bytes(); }
+  std::size_t total_bytes() const { return parameter_bytes() + activation_bytes() + optimizer_scratch; }
 };
+
+/// The largest smaller micro-batch whose plan takes at most `bytes`, 0 when there is none.
+std::int64_t fitting_micro_batch(const ModelGraphs& graphs, const RunConfig& config, DeviceKind device,
+                                 std::size_t bytes);
 
 /// The model in memory: parameters, and executors for training and evaluation that share one arena.
 class TrainingModel {
  public:
-  TrainingModel(TrainingPlan plan, const RunConfig& config, DeviceKind device);
+  TrainingModel(TrainingPlan plan, const RunConfig& config, const Machine& machine);
 
   ParameterStore& store() { return store_; }
   const ParameterStore& store() const { return store_; }
@@ -53,13 +63,14 @@ class TrainingModel {
   int micro_batches() const { return micro_batches_; }
   std::int64_t rows() const { return rows_; }
   const Cost& step_cost() const { return step_cost_; }
+  const Machine& machine() const { return store_.machine(); }
 
  private:
   std::int64_t rows_;
   int micro_batches_;
   Cost step_cost_;
   ParameterStore store_;
-  std::shared_ptr<Arena> arena_ = std::make_shared<Arena>();
+  std::shared_ptr<Arena> arena_;
   std::unique_ptr<Executor> training_, evaluation_;
   std::unique_ptr<Optimizer> optimizer_;
 };
@@ -73,7 +84,8 @@ struct Evaluation {
 };
 Evaluation evaluate(Executor& executor, const EvalWindows& windows, const std::function<bool()>& stop = {});
 
-/// Tensors of a model or its moments as files hold them: padding rows cut off.
+/// Tensors of a model or its moments as files hold them: padding rows cut off. Host memory: on a machine with its own,
+/// what the store's to_host() last fetched.
 std::vector<NamedTensor> model_tensors(const ParameterStore& store);
 std::vector<NamedTensor> optimizer_tensors(const ParameterStore& store);
 /// Fills the parameters from a file: every one must be there with its shape and nothing else may be.

@@ -61,10 +61,12 @@ Graph decoding_graph(const ModelSpec& spec, ParameterStore& store, DType real) {
 }
 
 ModelGraphs model_graphs(const ModelSpec& spec) {
-  return {[spec](ParameterStore& store, std::int64_t rows, int micro_batches) {
-            return training_graph(spec, store, rows, micro_batches);
+  return {[spec](ParameterStore& store, std::int64_t rows, int micro_batches, DType real) {
+            return training_graph(spec, store, rows, micro_batches, real);
           },
-          [spec](ParameterStore& store, std::int64_t rows) { return evaluation_graph(spec, store, rows); },
+          [spec](ParameterStore& store, std::int64_t rows, DType real) {
+            return evaluation_graph(spec, store, rows, real);
+          },
           spec.context};
 }
 

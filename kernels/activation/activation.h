@@ -75,5 +75,7 @@ void activation_ref(DeviceContext& context, const OpCall& call);
 void activation_cpu(DeviceContext& context, const OpCall& call);
 void activation_backward_ref(DeviceContext& context, const OpCall& call);
 void activation_backward_cpu(DeviceContext& context, const OpCall& call);
+ISOLOSS_OPTIONAL void activation_cuda(DeviceContext& context, const OpCall& call);
+ISOLOSS_OPTIONAL void activation_backward_cuda(DeviceContext& context, const OpCall& call);
 
 }  // namespace isoloss

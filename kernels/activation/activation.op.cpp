@@ -47,14 +47,14 @@ std::vector<OpDef> define_activation() {
                         .reads = {{"x", "x"}, {"dy", "dy"}},
                         .writes = {{"dx", "x"}},
                         .aliases = {}},
-           .launch = {activation_ref, activation_cpu, nullptr}},
+           .launch = {activation_ref, activation_cpu, activation_cuda}},
           {.name = "activation_backward",
            .inputs = {{"x"}, {"dy"}},
            .outputs = {{.name = "dx", .in_place_of = "dy", .can_accumulate = true}},
            .infer = infer_backward,
            .cost = cost_backward,
            .gradient = {},
-           .launch = {activation_backward_ref, activation_backward_cpu, nullptr}}};
+           .launch = {activation_backward_ref, activation_backward_cpu, activation_backward_cuda}}};
 }
 
 }  // namespace isoloss

@@ -17,5 +17,6 @@ namespace isoloss {
 
 void adamw_ref(DeviceContext& context, const OpCall& call);
 void adamw_cpu(DeviceContext& context, const OpCall& call);
+ISOLOSS_OPTIONAL void adamw_cuda(DeviceContext& context, const OpCall& call);
 
 }  // namespace isoloss

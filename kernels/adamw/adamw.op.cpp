@@ -14,7 +14,7 @@ std::vector<TensorType> infer(const OpTypes& types) {
   expect_type("adamw", "v", types.in[3], parameter);
   expect_type("adamw", "factor", types.in[4], {parameter.dtype, {1}});
   expect_decay_count("adamw", types.attributes, parameter.shape.count());
-  return {parameter, parameter, parameter};
+  return {parameter, parameter, parameter, working_type(types)};
 }
 
 Cost cost(const OpTypes& types, std::span<const Mode> mode) { return elementwise_cost(types, mode, 14); }
@@ -26,11 +26,12 @@ std::vector<OpDef> define_adamw() {
            .inputs = {{"parameter"}, {"gradient"}, {"m"}, {"v"}, {"factor"}},
            .outputs = {{.name = "parameter_out", .in_place_of = "parameter"},
                        {.name = "m_out", .in_place_of = "m"},
-                       {.name = "v_out", .in_place_of = "v"}},
+                       {.name = "v_out", .in_place_of = "v"},
+                       {.name = "working"}},
            .infer = infer,
            .cost = cost,
            .gradient = {},
-           .launch = {adamw_ref, adamw_cpu, nullptr}}};
+           .launch = {adamw_ref, adamw_cpu, adamw_cuda}}};
 }
 
 }  // namespace isoloss

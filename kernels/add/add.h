@@ -12,5 +12,6 @@ namespace isoloss {
 
 void add_ref(DeviceContext& context, const OpCall& call);
 void add_cpu(DeviceContext& context, const OpCall& call);
+ISOLOSS_OPTIONAL void add_cuda(DeviceContext& context, const OpCall& call);
 
 }  // namespace isoloss

@@ -23,7 +23,7 @@ std::vector<OpDef> define_add() {
            .infer = infer,
            .cost = cost,
            .gradient = {.op = "", .reads = {}, .writes = {}, .aliases = {{"y", "a"}, {"y", "b"}}},
-           .launch = {add_ref, add_cpu, nullptr}}};
+           .launch = {add_ref, add_cpu, add_cuda}}};
 }
 
 }  // namespace isoloss

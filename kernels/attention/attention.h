@@ -84,6 +84,13 @@ void attention_naive_cpu(DeviceContext& context, const OpCall& call);
 void attention_naive_backward_cpu(DeviceContext& context, const OpCall& call);
 void attention_cached_cpu(DeviceContext& context, const OpCall& call);
 
+// cuda
+ISOLOSS_OPTIONAL void attention_flash_cuda(DeviceContext& context, const OpCall& call);
+ISOLOSS_OPTIONAL void attention_flash_backward_cuda(DeviceContext& context, const OpCall& call);
+ISOLOSS_OPTIONAL void attention_naive_cuda(DeviceContext& context, const OpCall& call);
+ISOLOSS_OPTIONAL void attention_naive_backward_cuda(DeviceContext& context, const OpCall& call);
+ISOLOSS_OPTIONAL void attention_cached_cuda(DeviceContext& context, const OpCall& call);
+
 // Scratch bytes of the cpu versions.
 std::size_t attention_flash_cpu_scratch(const AttentionDims& dims, int threads);
 std::size_t attention_flash_backward_cpu_scratch(const AttentionDims& dims, int threads);

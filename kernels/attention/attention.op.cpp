@@ -30,7 +30,7 @@ TensorType output_type(const OpTypes& types, const AttentionDims& dims) {
   return {types.in[0].dtype, {dims.B, dims.T, dims.H * dims.D}};
 }
 TensorType lse_type(const OpTypes& types, const AttentionDims& dims) {
-  return {types.in[0].dtype, {dims.B, dims.H, dims.T}};
+  return {wide(types.in[0].dtype), {dims.B, dims.H, dims.T}};
 }
 TensorType probabilities_type(const OpTypes& types, const AttentionDims& dims) {
   return {types.in[0].dtype, {dims.B, dims.H, dims.T, dims.T}};
@@ -104,6 +104,18 @@ std::size_t cpu_scratch(const OpTypes& types, DeviceKind device, int threads) {
   return device == DeviceKind::cpu ? bytes({types.attributes, types.in[0].shape}, threads) : 0;
 }
 
+/// On cuda two matrices of all pairs: the scores, where nobody keeps the probabilities, and what dropout left of them.
+template <std::size_t (*bytes)(const AttentionDims&, int)>
+std::size_t scratch_naive(const OpTypes& types, DeviceKind device, int threads) {
+  if (device != DeviceKind::cuda) return cpu_scratch<bytes>(types, device, threads);
+  return 2 * probabilities_type(types, {types.attributes, types.in[0].shape}).bytes();
+}
+
+std::size_t scratch_flash_backward(const OpTypes& types, DeviceKind device, int threads) {
+  if (device == DeviceKind::cuda) return types.in[2].bytes();  // delta, shaped like lse
+  return cpu_scratch<attention_flash_backward_cpu_scratch>(types, device, threads);
+}
+
 std::size_t scratch_cached(const OpTypes& types, DeviceKind device, int threads) {
   return device == DeviceKind::cpu ? attention_cached_cpu_scratch(types.in[1].shape[1], threads) : 0;
 }
@@ -128,7 +140,7 @@ std::vector<OpDef> define_attention() {
   flash.gradient.op = "attention_flash_backward";
   flash.gradient.reads = {{"qkv", "qkv"}, {"y", "y"}, {"lse", "lse"}, {"dy", "dy"}};
   flash.gradient.writes = {{"dqkv", "qkv"}};
-  flash.launch = {attention_flash_ref, attention_flash_cpu, nullptr};
+  flash.launch = {attention_flash_ref, attention_flash_cpu, attention_flash_cuda};
 
   OpDef flash_backward;
   flash_backward.name = "attention_flash_backward";
@@ -136,8 +148,8 @@ std::vector<OpDef> define_attention() {
   flash_backward.outputs = {{.name = "dqkv"}};
   flash_backward.infer = infer_flash_backward;
   flash_backward.cost = cost_backward;
-  flash_backward.scratch = cpu_scratch<attention_flash_backward_cpu_scratch>;
-  flash_backward.launch = {attention_flash_backward_ref, attention_flash_backward_cpu, nullptr};
+  flash_backward.scratch = scratch_flash_backward;
+  flash_backward.launch = {attention_flash_backward_ref, attention_flash_backward_cpu, attention_flash_backward_cuda};
 
   OpDef naive;
   naive.name = "attention_naive";
@@ -145,11 +157,11 @@ std::vector<OpDef> define_attention() {
   naive.outputs = {{.name = "y"}, {.name = "probabilities", .can_skip = true, .saved = true}};
   naive.infer = infer_naive;
   naive.cost = cost_forward;
-  naive.scratch = cpu_scratch<attention_naive_cpu_scratch>;
+  naive.scratch = scratch_naive<attention_naive_cpu_scratch>;
   naive.gradient.op = "attention_naive_backward";
   naive.gradient.reads = {{"qkv", "qkv"}, {"probabilities", "probabilities"}, {"dy", "dy"}};
   naive.gradient.writes = {{"dqkv", "qkv"}};
-  naive.launch = {attention_naive_ref, attention_naive_cpu, nullptr};
+  naive.launch = {attention_naive_ref, attention_naive_cpu, attention_naive_cuda};
 
   OpDef naive_backward;
   naive_backward.name = "attention_naive_backward";
@@ -157,8 +169,8 @@ std::vector<OpDef> define_attention() {
   naive_backward.outputs = {{.name = "dqkv"}};
   naive_backward.infer = infer_naive_backward;
   naive_backward.cost = cost_backward;
-  naive_backward.scratch = cpu_scratch<attention_naive_backward_cpu_scratch>;
-  naive_backward.launch = {attention_naive_backward_ref, attention_naive_backward_cpu, nullptr};
+  naive_backward.scratch = scratch_naive<attention_naive_backward_cpu_scratch>;
+  naive_backward.launch = {attention_naive_backward_ref, attention_naive_backward_cpu, attention_naive_backward_cuda};
 
   OpDef cached;
   cached.name = "attention_cached";
@@ -167,7 +179,7 @@ std::vector<OpDef> define_attention() {
   cached.infer = infer_cached;
   cached.cost = cost_cached;
   cached.scratch = scratch_cached;
-  cached.launch = {attention_cached_ref, attention_cached_cpu, nullptr};
+  cached.launch = {attention_cached_ref, attention_cached_cpu, attention_cached_cuda};
 
   return {flash, flash_backward, naive, naive_backward, cached};
 }

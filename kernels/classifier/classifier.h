@@ -42,6 +42,10 @@ void cross_entropy_ref(DeviceContext& context, const OpCall& call);
 void cross_entropy_cpu(DeviceContext& context, const OpCall& call);
 void cross_entropy_backward_ref(DeviceContext& context, const OpCall& call);
 void cross_entropy_backward_cpu(DeviceContext& context, const OpCall& call);
+ISOLOSS_OPTIONAL void classifier_cuda(DeviceContext& context, const OpCall& call);
+ISOLOSS_OPTIONAL void classifier_gradient_cuda(DeviceContext& context, const OpCall& call);
+ISOLOSS_OPTIONAL void cross_entropy_cuda(DeviceContext& context, const OpCall& call);
+ISOLOSS_OPTIONAL void cross_entropy_backward_cuda(DeviceContext& context, const OpCall& call);
 
 /// Scratch of classifier (`gradient` false) and classifier_gradient.
 std::size_t classifier_cpu_scratch(const OpTypes& types, int threads, bool gradient);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "kernels/classifier/classifier_cuda.h"
 #include "kernels/core/rules.h"
 
 namespace isoloss {
@@ -21,7 +22,7 @@ void check_targets(std::string_view op, const TensorType& targets, const TensorT
   expect(fits, op, "targets " + TensorType{DType::i32, like.shape.without_last()}.text(), targets.text());
 }
 
-TensorType per_row(const TensorType& like) { return {like.dtype, {like.shape.rows()}}; }
+TensorType per_row(const TensorType& like) { return {wide(like.dtype), {like.shape.rows()}}; }
 
 void check_classifier(std::string_view op, const OpTypes& types) {
   using namespace classifier_ports;
@@ -36,13 +37,13 @@ void check_classifier(std::string_view op, const OpTypes& types) {
 std::vector<TensorType> infer_classifier(const OpTypes& types) {
   check_classifier("classifier", types);
   const TensorType& x = types.in[classifier_ports::kX];
-  return {per_row(x), {x.dtype, {1}}};
+  return {per_row(x), {wide(x.dtype), {1}}};
 }
 
 std::vector<TensorType> infer_gradient(const OpTypes& types) {
   check_classifier("classifier_gradient", types);
   const TensorType& x = types.in[classifier_ports::kX];
-  return {per_row(x), {x.dtype, {1}}, x, types.in[classifier_ports::kW]};
+  return {per_row(x), {wide(x.dtype), {1}}, x, wide(types.in[classifier_ports::kW])};
 }
 
 void check_cross_entropy(std::string_view op, const OpTypes& types) {
@@ -56,7 +57,7 @@ void check_cross_entropy(std::string_view op, const OpTypes& types) {
 std::vector<TensorType> infer_cross_entropy(const OpTypes& types) {
   check_cross_entropy("cross_entropy", types);
   const TensorType& logits = types.in[cross_entropy_ports::kLogits];
-  return {per_row(logits), {logits.dtype, {1}}};
+  return {per_row(logits), {wide(logits.dtype), {1}}};
 }
 
 std::vector<TensorType> infer_cross_entropy_backward(const OpTypes& types) {
@@ -100,7 +101,12 @@ Cost cost_cross_entropy(const OpTypes& types, std::span<const Mode> mode) {
 
 template <bool gradient>
 std::size_t scratch(const OpTypes& types, DeviceKind device, int threads) {
-  return device == DeviceKind::cpu ? classifier_cpu_scratch(types, threads, gradient) : 0;
+  if (device == DeviceKind::cpu) return classifier_cpu_scratch(types, threads, gradient);
+  if (device == DeviceKind::ref) return 0;
+  const TensorType& x = types.in[classifier_ports::kX];
+  const std::int64_t width = types.in[classifier_ports::kW].shape[0];
+  const std::int64_t chunk = classifier_chunk_rows(x.shape.rows(), width, bytes_of(x.dtype));
+  return static_cast<std::size_t>(chunk * width) * bytes_of(x.dtype);
 }
 
 }  // namespace
@@ -117,7 +123,7 @@ std::vector<OpDef> define_classifier() {
                                 .writes = {{"dx", "x"}, {"dw", "w"}},
                                 .aliases = {},
                                 .replaces_forward = true},
-                   .launch = {classifier_ref, classifier_cpu, nullptr}};
+                   .launch = {classifier_ref, classifier_cpu, classifier_cuda}};
   OpDef gradient{.name = "classifier_gradient",
                  .inputs = {{"x"}, {"w"}, {"targets"}},
                  .outputs = {{"losses"},
@@ -128,7 +134,7 @@ std::vector<OpDef> define_classifier() {
                  .cost = cost_gradient,
                  .scratch = scratch<true>,
                  .gradient = {},
-                 .launch = {classifier_gradient_ref, classifier_gradient_cpu, nullptr}};
+                 .launch = {classifier_gradient_ref, classifier_gradient_cpu, classifier_gradient_cuda}};
   OpDef cross_entropy{.name = "cross_entropy",
                       .inputs = {{"logits"}, {"targets"}},
                       .outputs = {{"losses"}, {"loss"}},
@@ -138,14 +144,14 @@ std::vector<OpDef> define_classifier() {
                                    .reads = {{"logits", "logits"}, {"targets", "targets"}},
                                    .writes = {{"dlogits", "logits"}},
                                    .aliases = {}},
-                      .launch = {cross_entropy_ref, cross_entropy_cpu, nullptr}};
+                      .launch = {cross_entropy_ref, cross_entropy_cpu, cross_entropy_cuda}};
   OpDef backward{.name = "cross_entropy_backward",
                  .inputs = {{"logits"}, {"targets"}},
                  .outputs = {{.name = "dlogits", .in_place_of = "logits"}},
                  .infer = infer_cross_entropy_backward,
                  .cost = cost_cross_entropy<true>,
                  .gradient = {},
-                 .launch = {cross_entropy_backward_ref, cross_entropy_backward_cpu, nullptr}};
+                 .launch = {cross_entropy_backward_ref, cross_entropy_backward_cpu, cross_entropy_backward_cuda}};
   return {std::move(classifier), std::move(gradient), std::move(cross_entropy), std::move(backward)};
 }
 

@@ -31,9 +31,8 @@ struct CudaContext {
 /// What is done to a product on its way to memory. Row-major: a row of C is one token.
 enum class Epilogue : std::uint8_t {
   none,
-  bias,           ///< C = A·B + bias
-  gelu_tanh,      ///< aux = A·B (+ bias), C = gelu_tanh(aux); aux may be null: then it is not stored
-  bias_gradient,  ///< C = A·B, bias gradient [n] = column sums of B (B not transposed: it is dy of dw = xᵀ·dy)
+  bias,       ///< C = A·B + bias
+  gelu_tanh,  ///< aux = A·B (+ bias), C = gelu_tanh(aux); aux may be null: then it is not stored
 };
 
 /// C = alpha · op(A) · op(B) + beta · C, `batch` times, over row-major matrices: op(A) is [m,k], op(B) [k,n], C [m,n].
@@ -48,12 +47,11 @@ struct Matmul {
   std::int64_t m = 0, n = 0, k = 0, batch = 1;
   DType operands = DType::f32;  ///< of A and B: f32 or bf16
   DType result = DType::f32;    ///< of C and aux: f32 or bf16
-  Operand a, b, c;
+  Operand a = {}, b = {}, c = {};
   float alpha = 1, beta = 0;
   Epilogue epilogue = Epilogue::none;
-  const void* bias = nullptr;      ///< [n], dtype of the operands; null: without (gelu_tanh alone)
-  void* aux = nullptr;             ///< like C
-  float* bias_gradient = nullptr;  ///< [n]
+  const void* bias = nullptr;  ///< [n], dtype of the operands; null: without (gelu_tanh alone)
+  void* aux = nullptr;         ///< like C
   bool tf32 = false;
 };
 

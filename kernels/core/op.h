@@ -41,12 +41,12 @@ class Attributes {
 /// What changes from step to step. On cuda a copy lives in device memory, so that a captured step can be replayed.
 struct StepState {
   std::uint64_t seed = 0;
-  std::int64_t step = 0;          ///< optimizer steps finished before this one
-  std::int64_t micro_batch = 0;   ///< index of the micro-batch within the step
-  std::int64_t position = 0;      ///< first position of the batch in its context (0 but for incremental decoding)
+  std::int64_t step = 0;         ///< optimizer steps finished before this one
+  std::int64_t micro_batch = 0;  ///< index of the micro-batch within the step
+  std::int64_t position = 0;     ///< first position of the batch in its context (0 but for incremental decoding)
   double learning_rate = 0;
-  double bias_correction1 = 1;    ///< 1 - beta1^(step + 1)
-  double bias_correction2 = 1;    ///< 1 - beta2^(step + 1)
+  double bias_correction1 = 1;  ///< 1 - beta1^(step + 1)
+  double bias_correction2 = 1;  ///< 1 - beta2^(step + 1)
 };
 
 struct CudaContext;  // cuda_device.h
@@ -62,8 +62,8 @@ struct DeviceContext {
   CudaContext* cuda = nullptr;       ///< on cuda: stream, library handles, the state in device memory
 };
 
-/// How an output is stored. `skip`: nobody wants it, do not compute it (its tensor is absent). `accumulate`: add to what
-/// is there (only for ports that say so).
+/// How an output is stored. `skip`: nobody wants it, do not compute it (its tensor is absent). `accumulate`: add to
+/// what is there (only for ports that say so).
 enum class Mode : std::uint8_t { skip, write, accumulate };
 
 struct OpCall {
@@ -136,8 +136,8 @@ struct OpDef {
   GradientRecord gradient;
   std::array<Launch, kDeviceKinds> launch{};  ///< by DeviceKind; cpu falls back to ref where no faster version pays
 
-  int input(std::string_view port) const;   ///< index, or -1
-  int output(std::string_view port) const;  ///< index, or -1
+  int input(std::string_view port) const;    ///< index, or -1
+  int output(std::string_view port) const;   ///< index, or -1
   Launch launcher(DeviceKind device) const;  ///< throws Error (exit 2) where there is none
 };
 

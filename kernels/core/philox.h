@@ -1,6 +1,6 @@
-// Philox4x32-10, a counter-based generator: every draw is a pure function of (key, counter), so sampling, initialisation
-// and dropout can be recomputed anywhere, in any order, on any device.
-// Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
+// Philox4x32-10, a counter-based generator: every draw is a pure function of (key, counter), so sampling,
+// initialisation and dropout can be recomputed anywhere, in any order, on any device. Source: Salmon, Moraes, Dror,
+// Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 #pragma once
 
 #include <array>
@@ -12,7 +12,8 @@ namespace isoloss {
 
 using PhiloxBlock = std::array<std::uint32_t, 4>;
 
-/// Four independent 32-bit draws for a 64-bit key and a 128-bit counter (`stream` in the high half, `index` in the low).
+/// Four independent 32-bit draws for a 64-bit key and a 128-bit counter (`stream` in the high half, `index` in the
+/// low).
 constexpr PhiloxBlock philox(std::uint64_t key, std::uint64_t stream, std::uint64_t index) {
   std::uint32_t c0 = static_cast<std::uint32_t>(index), c1 = static_cast<std::uint32_t>(index >> 32);
   std::uint32_t c2 = static_cast<std::uint32_t>(stream), c3 = static_cast<std::uint32_t>(stream >> 32);

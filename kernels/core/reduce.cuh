@@ -22,6 +22,21 @@ DEVICE float warp_max(float value) {
   return value;
 }
 
+/// The sum over a block of one dimension whose size, a multiple of 32, is known at run time only; in every thread.
+template <class T>
+DEVICE T block_sum(T value) {
+  SHARED(T, partial, [32]);
+  value = warp_sum(value);
+  const unsigned warps = blockDim.x / kWarp;
+  if (warps == 1) return value;
+  __syncthreads();
+  if (threadIdx.x % kWarp == 0) partial[threadIdx.x / kWarp] = value;
+  __syncthreads();
+  value = T(0);
+  for (unsigned warp = 0; warp < warps; ++warp) value += partial[warp];
+  return value;
+}
+
 /// The sum over a block of `threads` threads (a multiple of 32, at most 1024; one dimension), in every thread. Holds a
 /// barrier before and after its use of shared memory, so that calls may follow each other.
 template <int threads, class T>

@@ -41,6 +41,12 @@ inline void expect_decay_count(std::string_view op, const Attributes& attributes
          std::to_string(decaying));
 }
 
+/// The rounded copy of the parameters, which exists where the attribute `working` says so.
+inline TensorType working_type(const OpTypes& types) {
+  if (!types.attributes.flag("working")) return {};
+  return {DType::bf16, types.in[0].shape};
+}
+
 /// Every present input read once, every wanted output written once (and read, where it is added to).
 inline double operand_bytes(const OpTypes& types, std::span<const Mode> mode) {
   double bytes = 0;

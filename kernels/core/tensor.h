@@ -14,11 +14,15 @@ enum class DType : std::uint8_t { f32, f64, bf16, i32, u8 };
 
 constexpr std::size_t bytes_of(DType dtype) {
   switch (dtype) {
-    case DType::f64: return 8;
-    case DType::bf16: return 2;
-    case DType::u8: return 1;
+    case DType::f64:
+      return 8;
+    case DType::bf16:
+      return 2;
+    case DType::u8:
+      return 1;
     case DType::f32:
-    case DType::i32: break;
+    case DType::i32:
+      break;
   }
   return 4;
 }
@@ -85,7 +89,8 @@ struct TensorType {
   std::string text() const;  ///< "f32[2, 64, 128]"
 };
 
-/// Non-owning view. `data` is a host pointer on `ref` and `cpu`, a device pointer on `cuda`. Absent when `data` is null.
+/// Non-owning view. `data` is a host pointer on `ref` and `cpu`, a device pointer on `cuda`. Absent when `data` is
+/// null.
 struct Tensor {
   void* data = nullptr;
   TensorType type;

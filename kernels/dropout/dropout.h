@@ -21,5 +21,6 @@ inline DropoutMask dropout_mask(const Attributes& attributes, const StepState& s
 
 void dropout_ref(DeviceContext& context, const OpCall& call);
 void dropout_cpu(DeviceContext& context, const OpCall& call);
+ISOLOSS_OPTIONAL void dropout_cuda(DeviceContext& context, const OpCall& call);
 
 }  // namespace isoloss

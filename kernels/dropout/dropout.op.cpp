@@ -32,7 +32,7 @@ std::vector<OpDef> define_dropout() {
   forward.gradient.op = "dropout_backward";
   forward.gradient.reads = {{"dy", "dy"}};
   forward.gradient.writes = {{"dx", "x"}};
-  forward.launch = {dropout_ref, dropout_cpu, nullptr};
+  forward.launch = {dropout_ref, dropout_cpu, dropout_cuda};
 
   OpDef backward;
   backward.name = "dropout_backward";
@@ -40,7 +40,7 @@ std::vector<OpDef> define_dropout() {
   backward.outputs = {{.name = "dx", .in_place_of = "dy", .can_accumulate = true}};
   backward.infer = [](const OpTypes& types) { return infer("dropout_backward", types); };
   backward.cost = cost;
-  backward.launch = {dropout_ref, dropout_cpu, nullptr};
+  backward.launch = {dropout_ref, dropout_cpu, dropout_cuda};
   return {forward, backward};
 }
 

@@ -26,5 +26,7 @@ void embedding_ref(DeviceContext& context, const OpCall& call);
 void embedding_cpu(DeviceContext& context, const OpCall& call);
 void embedding_backward_ref(DeviceContext& context, const OpCall& call);
 void embedding_backward_cpu(DeviceContext& context, const OpCall& call);
+ISOLOSS_OPTIONAL void embedding_cuda(DeviceContext& context, const OpCall& call);
+ISOLOSS_OPTIONAL void embedding_backward_cuda(DeviceContext& context, const OpCall& call);
 
 }  // namespace isoloss

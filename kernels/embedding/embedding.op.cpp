@@ -32,7 +32,7 @@ std::vector<TensorType> infer_backward(const OpTypes& types) {
   const TensorType &ids = types.in[0], &dy = types.in[1], &token = types.in[2], &position = types.in[3];
   expect_tables("embedding_backward", ids, token, position);
   expect_type("embedding_backward", "dy", dy, {token.dtype, {ids.shape[0], ids.shape[1], token.shape[1]}});
-  return {token, position};
+  return {wide(token), position.present() ? wide(position) : TensorType{}};
 }
 
 Cost cost_forward(const OpTypes& types, std::span<const Mode>) {
@@ -58,9 +58,16 @@ Cost cost_backward(const OpTypes& types, std::span<const Mode> mode) {
 }
 
 std::size_t scratch_forward(const OpTypes& types, DeviceKind device, int threads) {
-  if (device != DeviceKind::cpu || !types.attributes.flag("sinusoidal")) return 0;
+  if (device == DeviceKind::ref || !types.attributes.flag("sinusoidal")) return 0;
+  const Shape& y = types.out[0].shape;
+  if (device == DeviceKind::cuda) return static_cast<std::size_t>(y[1] * y[2]) * sizeof(float);
   const auto width = static_cast<std::size_t>(types.in[1].shape[1]);
   return (width + 1) / 2 * sizeof(double) + static_cast<std::size_t>(threads) * width * sizeof(float);
+}
+
+/// The first token of every id.
+std::size_t scratch_backward(const OpTypes& types, DeviceKind device, int) {
+  return device == DeviceKind::cuda ? static_cast<std::size_t>(types.in[2].shape[0]) * sizeof(std::int32_t) : 0;
 }
 
 }  // namespace
@@ -76,15 +83,16 @@ std::vector<OpDef> define_embedding() {
                         .reads = {{"ids", "ids"}, {"dy", "dy"}, {"token", "token"}, {"position", "position"}},
                         .writes = {{"dtoken", "token"}, {"dposition", "position"}},
                         .aliases = {}},
-           .launch = {embedding_ref, embedding_cpu, nullptr}},
+           .launch = {embedding_ref, embedding_cpu, embedding_cuda}},
           {.name = "embedding_backward",
            .inputs = {{"ids"}, {"dy"}, {"token"}, {.name = "position", .optional = true}},
            .outputs = {{.name = "dtoken", .can_accumulate = true, .can_skip = true},
                        {.name = "dposition", .can_accumulate = true, .can_skip = true}},
            .infer = infer_backward,
            .cost = cost_backward,
+           .scratch = scratch_backward,
            .gradient = {},
-           .launch = {embedding_backward_ref, embedding_backward_cpu, nullptr}}};
+           .launch = {embedding_backward_ref, embedding_backward_cpu, embedding_backward_cuda}}};
 }
 
 }  // namespace isoloss

@@ -21,5 +21,6 @@ double clip_factor(double norm, double clip_norm);
 
 void global_norm_ref(DeviceContext& context, const OpCall& call);
 void global_norm_cpu(DeviceContext& context, const OpCall& call);
+ISOLOSS_OPTIONAL void global_norm_cuda(DeviceContext& context, const OpCall& call);
 
 }  // namespace isoloss

@@ -16,7 +16,7 @@ Cost cost(const OpTypes& types, std::span<const Mode> mode) { return elementwise
 
 std::size_t scratch(const OpTypes& types, DeviceKind device, int) {
   const std::int64_t chunks = (types.in[0].shape.count() + kNormChunk - 1) / kNormChunk;
-  return device == DeviceKind::cpu ? static_cast<std::size_t>(chunks) * sizeof(double) : 0;
+  return device != DeviceKind::ref ? static_cast<std::size_t>(chunks) * sizeof(double) : 0;
 }
 
 }  // namespace
@@ -29,7 +29,7 @@ std::vector<OpDef> define_global_norm() {
            .cost = cost,
            .scratch = scratch,
            .gradient = {},
-           .launch = {global_norm_ref, global_norm_cpu, nullptr}}};
+           .launch = {global_norm_ref, global_norm_cpu, global_norm_cuda}}};
 }
 
 }  // namespace isoloss

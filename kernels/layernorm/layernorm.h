@@ -28,5 +28,8 @@ void add_layernorm_ref(DeviceContext& context, const OpCall& call);
 void add_layernorm_cpu(DeviceContext& context, const OpCall& call);
 void layernorm_backward_ref(DeviceContext& context, const OpCall& call);
 void layernorm_backward_cpu(DeviceContext& context, const OpCall& call);
+ISOLOSS_OPTIONAL void layernorm_cuda(DeviceContext& context, const OpCall& call);
+ISOLOSS_OPTIONAL void add_layernorm_cuda(DeviceContext& context, const OpCall& call);
+ISOLOSS_OPTIONAL void layernorm_backward_cuda(DeviceContext& context, const OpCall& call);
 
 }  // namespace isoloss

@@ -2,13 +2,14 @@
 
 #include "kernels/core/rules.h"
 #include "kernels/layernorm/norm.cpu.h"
+#include "kernels/layernorm/norm_cuda.h"
 
 namespace isoloss {
 
 namespace {
 
 TensorType width_of(const TensorType& x) { return {x.dtype, {x.shape[-1]}}; }
-TensorType rows_of(const TensorType& x) { return {x.dtype, x.shape.without_last()}; }
+TensorType rows_of(const TensorType& x) { return {wide(x.dtype), x.shape.without_last()}; }
 
 std::vector<TensorType> infer_forward(const OpTypes& types) {
   const TensorType& x = types.in[0];
@@ -35,7 +36,7 @@ std::vector<TensorType> infer_backward(const OpTypes& types) {
   expect_type("layernorm_backward", "rstd", types.in[3], rows_of(x));
   expect_type("layernorm_backward", "dy", types.in[4], x);
   expect_type_or_absent("layernorm_backward", "b", b, width_of(x));
-  return {x, types.in[1], b};
+  return {x, wide(types.in[1]), wide(b)};
 }
 
 Cost cost_forward(const OpTypes& types, std::span<const Mode> mode) { return elementwise_cost(types, mode, 7); }
@@ -50,6 +51,7 @@ Cost cost_backward(const OpTypes& types, std::span<const Mode> mode) {
 }
 
 std::size_t scratch_backward(const OpTypes& types, DeviceKind device, int) {
+  if (device == DeviceKind::cuda) return norm_backward_cuda_scratch(types.in[0].shape.rows(), types.in[1].shape[0]);
   return device == DeviceKind::cpu ? static_cast<std::size_t>(kNormChunks) * 2 * types.in[1].bytes() : 0;
 }
 
@@ -66,7 +68,7 @@ std::vector<OpDef> define_layernorm() {
                     .reads = {{"x", "x"}, {"w", "w"}, {"mean", "mean"}, {"rstd", "rstd"}, {"dy", "dy"}, {"b", "b"}},
                     .writes = {{"dx", "x"}, {"dw", "w"}, {"db", "b"}},
                     .aliases = {}},
-       .launch = {layernorm_ref, layernorm_cpu, nullptr}},
+       .launch = {layernorm_ref, layernorm_cpu, layernorm_cuda}},
       {.name = "add_layernorm",
        .inputs = {{"x"}, {"branch"}, {"w"}, {.name = "b", .optional = true}},
        .outputs = {{.name = "sum", .in_place_of = "x"},
@@ -79,7 +81,7 @@ std::vector<OpDef> define_layernorm() {
                     .reads = {{"x", "sum"}, {"w", "w"}, {"mean", "mean"}, {"rstd", "rstd"}, {"dy", "dy"}, {"b", "b"}},
                     .writes = {{"dx", "sum"}, {"dw", "w"}, {"db", "b"}},
                     .aliases = {{"sum", "x"}, {"sum", "branch"}}},
-       .launch = {add_layernorm_ref, add_layernorm_cpu, nullptr}},
+       .launch = {add_layernorm_ref, add_layernorm_cpu, add_layernorm_cuda}},
       {.name = "layernorm_backward",
        .inputs = {{"x"}, {"w"}, {"mean"}, {"rstd"}, {"dy"}, {.name = "b", .optional = true}},
        .outputs = {{.name = "dx", .can_accumulate = true, .can_skip = true},
@@ -89,7 +91,7 @@ std::vector<OpDef> define_layernorm() {
        .cost = cost_backward,
        .scratch = scratch_backward,
        .gradient = {},
-       .launch = {layernorm_backward_ref, layernorm_backward_cpu, nullptr}}};
+       .launch = {layernorm_backward_ref, layernorm_backward_cpu, layernorm_backward_cuda}}};
 }
 
 }  // namespace isoloss

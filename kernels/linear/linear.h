@@ -30,6 +30,8 @@ void linear_ref(DeviceContext& context, const OpCall& call);
 void linear_cpu(DeviceContext& context, const OpCall& call);
 void linear_backward_ref(DeviceContext& context, const OpCall& call);
 void linear_backward_cpu(DeviceContext& context, const OpCall& call);
+ISOLOSS_OPTIONAL void linear_cuda(DeviceContext& context, const OpCall& call);
+ISOLOSS_OPTIONAL void linear_backward_cuda(DeviceContext& context, const OpCall& call);
 
 std::size_t linear_cpu_scratch(const OpTypes& types, int threads);
 std::size_t linear_backward_cpu_scratch(const OpTypes& types, int threads);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "kernels/core/rules.h"
+#include "kernels/linear/linear_cuda.h"
 
 namespace isoloss {
 
@@ -43,7 +44,7 @@ std::vector<TensorType> infer_backward(const OpTypes& types) {
   const bool activated = activation != Activation::none;
   expect(activated ? pre == y : !pre.present(), kOp, activated ? "pre " + y.text() : "no pre without activation",
          pre.text());
-  return {x, types.in[kBackW], bias, activated ? y : TensorType{}};
+  return {x, wide(types.in[kBackW]), bias.present() ? wide(bias) : TensorType{}, activated ? y : TensorType{}};
 }
 
 double product_flops(const LinearSizes& size) {
@@ -93,7 +94,7 @@ std::vector<OpDef> define_linear() {
                              .reads = {{"x", "x"}, {"w", "w"}, {"pre", "pre"}, {"dy", "dy"}, {"bias", "bias"}},
                              .writes = {{"dx", "x"}, {"dw", "w"}, {"dbias", "bias"}},
                              .aliases = {}},
-                .launch = {linear_ref, linear_cpu, nullptr}};
+                .launch = {linear_ref, linear_cpu, linear_cuda}};
   OpDef backward{.name = "linear_backward",
                  .inputs = {{"x"}, {"w"}, {"pre", true}, {"dy"}, {"bias", true}},
                  .outputs = {{.name = "dx", .can_accumulate = true, .can_skip = true},
@@ -104,10 +105,12 @@ std::vector<OpDef> define_linear() {
                  .cost = cost_backward,
                  .scratch =
                      [](const OpTypes& types, DeviceKind device, int threads) {
-                       return device == DeviceKind::cpu ? linear_backward_cpu_scratch(types, threads) : std::size_t{0};
+                       if (device == DeviceKind::cpu) return linear_backward_cpu_scratch(types, threads);
+                       const LinearSizes size(types.in[kBackX].shape, types.in[kBackW].shape, types.attributes);
+                       return device == DeviceKind::cuda ? linear_backward_cuda_scratch(size.m, size.n) : 0;
                      },
                  .gradient = {},
-                 .launch = {linear_backward_ref, linear_backward_cpu, nullptr}};
+                 .launch = {linear_backward_ref, linear_backward_cpu, linear_backward_cuda}};
   return {std::move(forward), std::move(backward)};
 }
 

@@ -25,5 +25,8 @@ void add_rmsnorm_ref(DeviceContext& context, const OpCall& call);
 void add_rmsnorm_cpu(DeviceContext& context, const OpCall& call);
 void rmsnorm_backward_ref(DeviceContext& context, const OpCall& call);
 void rmsnorm_backward_cpu(DeviceContext& context, const OpCall& call);
+ISOLOSS_OPTIONAL void rmsnorm_cuda(DeviceContext& context, const OpCall& call);
+ISOLOSS_OPTIONAL void add_rmsnorm_cuda(DeviceContext& context, const OpCall& call);
+ISOLOSS_OPTIONAL void rmsnorm_backward_cuda(DeviceContext& context, const OpCall& call);
 
 }  // namespace isoloss

@@ -2,13 +2,14 @@
 
 #include "kernels/core/rules.h"
 #include "kernels/layernorm/norm.cpu.h"
+#include "kernels/layernorm/norm_cuda.h"
 
 namespace isoloss {
 
 namespace {
 
 TensorType width_of(const TensorType& x) { return {x.dtype, {x.shape[-1]}}; }
-TensorType rows_of(const TensorType& x) { return {x.dtype, x.shape.without_last()}; }
+TensorType rows_of(const TensorType& x) { return {wide(x.dtype), x.shape.without_last()}; }
 
 std::vector<TensorType> infer_forward(const OpTypes& types) {
   const TensorType& x = types.in[0];
@@ -31,7 +32,7 @@ std::vector<TensorType> infer_backward(const OpTypes& types) {
   expect_type("rmsnorm_backward", "w", types.in[1], width_of(x));
   expect_type("rmsnorm_backward", "rstd", types.in[2], rows_of(x));
   expect_type("rmsnorm_backward", "dy", types.in[3], x);
-  return {x, types.in[1]};
+  return {x, wide(types.in[1])};
 }
 
 Cost cost_forward(const OpTypes& types, std::span<const Mode> mode) { return elementwise_cost(types, mode, 4); }
@@ -42,6 +43,7 @@ Cost cost_backward(const OpTypes& types, std::span<const Mode> mode) {
 }
 
 std::size_t scratch_backward(const OpTypes& types, DeviceKind device, int) {
+  if (device == DeviceKind::cuda) return norm_backward_cuda_scratch(types.in[0].shape.rows(), types.in[1].shape[0]);
   return device == DeviceKind::cpu ? static_cast<std::size_t>(kNormChunks) * 2 * types.in[1].bytes() : 0;
 }
 
@@ -57,7 +59,7 @@ std::vector<OpDef> define_rmsnorm() {
                         .reads = {{"x", "x"}, {"w", "w"}, {"rstd", "rstd"}, {"dy", "dy"}},
                         .writes = {{"dx", "x"}, {"dw", "w"}},
                         .aliases = {}},
-           .launch = {rmsnorm_ref, rmsnorm_cpu, nullptr}},
+           .launch = {rmsnorm_ref, rmsnorm_cpu, rmsnorm_cuda}},
           {.name = "add_rmsnorm",
            .inputs = {{"x"}, {"branch"}, {"w"}},
            .outputs = {{.name = "sum", .in_place_of = "x"}, {"y"}, {.name = "rstd", .saved = true}},
@@ -67,7 +69,7 @@ std::vector<OpDef> define_rmsnorm() {
                         .reads = {{"x", "sum"}, {"w", "w"}, {"rstd", "rstd"}, {"dy", "dy"}},
                         .writes = {{"dx", "sum"}, {"dw", "w"}},
                         .aliases = {{"sum", "x"}, {"sum", "branch"}}},
-           .launch = {add_rmsnorm_ref, add_rmsnorm_cpu, nullptr}},
+           .launch = {add_rmsnorm_ref, add_rmsnorm_cpu, add_rmsnorm_cuda}},
           {.name = "rmsnorm_backward",
            .inputs = {{"x"}, {"w"}, {"rstd"}, {"dy"}},
            .outputs = {{.name = "dx", .can_accumulate = true, .can_skip = true},
@@ -76,7 +78,7 @@ std::vector<OpDef> define_rmsnorm() {
            .cost = cost_backward,
            .scratch = scratch_backward,
            .gradient = {},
-           .launch = {rmsnorm_backward_ref, rmsnorm_backward_cpu, nullptr}}};
+           .launch = {rmsnorm_backward_ref, rmsnorm_backward_cpu, rmsnorm_backward_cuda}}};
 }
 
 }  // namespace isoloss

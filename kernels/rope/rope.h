@@ -6,7 +6,7 @@
 //
 // Angles, sines and cosines are computed in the dtype of the tensor (f32 or f64), as PyTorch implementations do.
 // FLOPs: 6 a pair (4 multiplications, 2 additions); the angles are shared by batch and heads and not counted.
-// Scratch (cpu): cosine and sine tables, 2 · T · D/2 floats.
+// Scratch (cpu, cuda): cosine and sine tables, 2 · T · D/2 floats.
 #pragma once
 
 #include <cmath>
@@ -38,5 +38,7 @@ void rope_ref(DeviceContext& context, const OpCall& call);
 void rope_backward_ref(DeviceContext& context, const OpCall& call);
 void rope_cpu(DeviceContext& context, const OpCall& call);
 void rope_backward_cpu(DeviceContext& context, const OpCall& call);
+ISOLOSS_OPTIONAL void rope_cuda(DeviceContext& context, const OpCall& call);
+ISOLOSS_OPTIONAL void rope_backward_cuda(DeviceContext& context, const OpCall& call);
 
 }  // namespace isoloss

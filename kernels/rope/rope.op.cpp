@@ -28,7 +28,7 @@ Cost cost(const OpTypes& types, std::span<const Mode> mode) {
 
 std::size_t scratch(const OpTypes& types, DeviceKind device, int) {
   const RopeDims dims(types.attributes, types.in[0].shape);
-  return device == DeviceKind::cpu ? static_cast<std::size_t>(dims.T * dims.D) * sizeof(float) : 0;
+  return device != DeviceKind::ref ? static_cast<std::size_t>(dims.T * dims.D) * sizeof(float) : 0;
 }
 
 }  // namespace
@@ -44,7 +44,7 @@ std::vector<OpDef> define_rope() {
   forward.gradient.op = "rope_backward";
   forward.gradient.reads = {{"dy", "dy"}};
   forward.gradient.writes = {{"dqkv", "qkv"}};
-  forward.launch = {rope_ref, rope_cpu, nullptr};
+  forward.launch = {rope_ref, rope_cpu, rope_cuda};
 
   OpDef backward;
   backward.name = "rope_backward";
@@ -53,7 +53,7 @@ std::vector<OpDef> define_rope() {
   backward.infer = [](const OpTypes& types) { return infer("rope_backward", types); };
   backward.cost = cost;
   backward.scratch = scratch;
-  backward.launch = {rope_backward_ref, rope_backward_cpu, nullptr};
+  backward.launch = {rope_backward_ref, rope_backward_cpu, rope_backward_cuda};
   return {forward, backward};
 }
 

@@ -17,5 +17,6 @@ namespace isoloss {
 
 void sgd_ref(DeviceContext& context, const OpCall& call);
 void sgd_cpu(DeviceContext& context, const OpCall& call);
+ISOLOSS_OPTIONAL void sgd_cuda(DeviceContext& context, const OpCall& call);
 
 }  // namespace isoloss

@@ -13,7 +13,7 @@ std::vector<TensorType> infer(const OpTypes& types) {
   expect_type("sgd", "m", types.in[2], parameter);
   expect_type("sgd", "factor", types.in[3], {parameter.dtype, {1}});
   expect_decay_count("sgd", types.attributes, parameter.shape.count());
-  return {parameter, parameter};
+  return {parameter, parameter, working_type(types)};
 }
 
 Cost cost(const OpTypes& types, std::span<const Mode> mode) { return elementwise_cost(types, mode, 6); }
@@ -23,11 +23,13 @@ Cost cost(const OpTypes& types, std::span<const Mode> mode) { return elementwise
 std::vector<OpDef> define_sgd() {
   return {{.name = "sgd",
            .inputs = {{"parameter"}, {"gradient"}, {"m"}, {"factor"}},
-           .outputs = {{.name = "parameter_out", .in_place_of = "parameter"}, {.name = "m_out", .in_place_of = "m"}},
+           .outputs = {{.name = "parameter_out", .in_place_of = "parameter"},
+                       {.name = "m_out", .in_place_of = "m"},
+                       {.name = "working"}},
            .infer = infer,
            .cost = cost,
            .gradient = {},
-           .launch = {sgd_ref, sgd_cpu, nullptr}}};
+           .launch = {sgd_ref, sgd_cpu, sgd_cuda}}};
 }
 
 }  // namespace isoloss

@@ -15,5 +15,7 @@ void swiglu_ref(DeviceContext& context, const OpCall& call);
 void swiglu_cpu(DeviceContext& context, const OpCall& call);
 void swiglu_backward_ref(DeviceContext& context, const OpCall& call);
 void swiglu_backward_cpu(DeviceContext& context, const OpCall& call);
+ISOLOSS_OPTIONAL void swiglu_cuda(DeviceContext& context, const OpCall& call);
+ISOLOSS_OPTIONAL void swiglu_backward_cuda(DeviceContext& context, const OpCall& call);
 
 }  // namespace isoloss

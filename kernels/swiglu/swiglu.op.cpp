@@ -34,7 +34,7 @@ std::vector<OpDef> define_swiglu() {
                         .reads = {{"gate", "gate"}, {"up", "up"}, {"dy", "dy"}},
                         .writes = {{"dgate", "gate"}, {"dup", "up"}},
                         .aliases = {}},
-           .launch = {swiglu_ref, swiglu_cpu, nullptr}},
+           .launch = {swiglu_ref, swiglu_cpu, swiglu_cuda}},
           {.name = "swiglu_backward",
            .inputs = {{"gate"}, {"up"}, {"dy"}},
            .outputs = {{.name = "dgate", .in_place_of = "dy", .can_accumulate = true},
@@ -42,7 +42,7 @@ std::vector<OpDef> define_swiglu() {
            .infer = infer_backward,
            .cost = cost_backward,
            .gradient = {},
-           .launch = {swiglu_backward_ref, swiglu_backward_cpu, nullptr}}};
+           .launch = {swiglu_backward_ref, swiglu_backward_cpu, swiglu_backward_cuda}}};
 }
 
 }  // namespace isoloss

@@ -63,7 +63,7 @@ struct OpCase {
   /// Inputs that the operation modifies (a cache, parameters): they count as results, and outputs in place of them
   /// always are.
   std::vector<std::string> updated = {};
-  /// Real inputs that have no gradient on purpose.
+  /// Real inputs and outputs that have no gradient on purpose.
   std::vector<std::string> constants = {};
   /// Types that the shape rule must reject: the case with this one input changed.
   std::vector<std::pair<std::string, TensorType>> rejects = {};

@@ -79,7 +79,17 @@ double largest_difference(const Values& a, const Values& b) {
 }  // namespace
 
 TEST_CASE("attention_flash") {
-  for (const Named& named : kCases) check_op(attention_case("attention_flash", named.name, named.sizes));
+  for (const Named& named : kCases) {
+    const OpCase test = attention_case("attention_flash", named.name, named.sizes);
+    if (has_cuda() && named.sizes.D > 128) {
+      const std::vector<std::string> failures =
+          failures_of(test, find_op("attention_flash"), &find_op("attention_flash_backward"));
+      REQUIRE(failures.size() == 1);
+      CHECK(failures[0].find("expected a head width of at most 128 on cuda, got 130") != std::string::npos);
+    } else {
+      check_op(test);
+    }
+  }
   OpCase later = attention_case("attention_flash", "dropout in a later micro-batch", {2, 10, 2, 2, 4, 0, 0.5});
   later.state.micro_batch = 2;
   check_op(later);

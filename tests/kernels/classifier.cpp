@@ -25,7 +25,8 @@ OpCase classifier(std::string name, Shape x, std::int64_t padded, std::int64_t v
           .rejects = {{"w", f32({padded, x[-1] + 1})},
                       {"w", f32({vocab - 1, x[-1]})},
                       {"targets", i32({x[0], x[1] + 1})},
-                      {"targets", f32(x.without_last())}}};
+                      {"targets", f32(x.without_last())}},
+          .through_bf16 = {"losses", "loss", "dw"}};  // logits and their gradients are stored
 }
 
 }  // namespace
@@ -66,7 +67,7 @@ TEST_CASE("classifier: a target beyond the vocabulary makes its loss NaN and har
   OpCase test = classifier("targets", {1, 3, 4}, 20, 18, 1);
   test.inputs[2].fill = Fill::values({17, 18, -1});
   const OpDef& op = find_op("classifier_gradient");
-  for (const DeviceKind device : {DeviceKind::ref, DeviceKind::cpu}) {
+  for (const DeviceKind device : {DeviceKind::ref, has_cuda() ? DeviceKind::cuda : DeviceKind::cpu}) {
     LaunchRequest request;
     request.device = device;
     const LaunchResult result = launch_op(op, test.attributes, test.state, operands_of(test, op), request);
@@ -75,6 +76,24 @@ TEST_CASE("classifier: a target beyond the vocabulary makes its loss NaN and har
     CHECK(std::isnan(result.out[0][1]));
     CHECK(std::isnan(result.out[0][2]));
     CHECK(std::isnan(result.out[1][0]));
+  }
+}
+
+TEST_CASE("cross_entropy_backward: padding columns are zero, whatever the row") {
+  OpCase test{.name = "padding",
+              .op = "cross_entropy_backward",
+              .attributes = {{"vocab", 18}},
+              .inputs = {{"logits", f32({1, 3, 20})}, {"targets", i32({1, 3}), Fill::values({18, 19, 2})}}};
+  Values logits(60, 0.5);
+  logits[45] = std::nan("");
+  test.inputs[0].fill = Fill::values(logits);
+  const OpDef& op = find_op(test.op);
+  for (const DeviceKind device : {DeviceKind::ref, has_cuda() ? DeviceKind::cuda : DeviceKind::cpu}) {
+    LaunchRequest request;
+    request.device = device;
+    const LaunchResult result = launch_op(op, test.attributes, test.state, operands_of(test, op), request);
+    for (const std::size_t at : {18, 19, 38, 39, 58, 59}) CHECK(result.out[0][at] == 0);
+    CHECK(std::isnan(result.out[0][40]));
   }
 }
 

@@ -41,11 +41,13 @@ TEST_CASE("add_layernorm") {
             .op = "add_layernorm",
             .attributes = kEpsilon,
             .inputs = {{"x", f32({2, 5, 40})}, {"branch", f32({2, 5, 40})}, {"w", f32({40})}, {"b", f32({40})}},
-            .rejects = {{"branch", f32({2, 5, 41})}, {"w", f32({1})}, {"b", f32({2, 20})}}});
+            .rejects = {{"branch", f32({2, 5, 41})}, {"w", f32({1})}, {"b", f32({2, 20})}},
+            .through_bf16 = {"mean", "rstd"}});  // of the sum as it is stored
   check_op({.name = "no bias, several tasks",
             .op = "add_layernorm",
             .attributes = kEpsilon,
-            .inputs = {{"x", f32({150, 200})}, {"branch", f32({150, 200})}, {"w", f32({200})}}});
+            .inputs = {{"x", f32({150, 200})}, {"branch", f32({150, 200})}, {"w", f32({200})}},
+            .through_bf16 = {"mean", "rstd"}});
 }
 
 TEST_CASE("add_layernorm is add, then layernorm") {

@@ -20,6 +20,7 @@ TEST_CASE("linear: layouts, activations, bias") {
         if (bias) test.rejects.emplace_back("bias", f32({19}));
         // The slope of ReLU² has a kink at 0; where a difference steps over it, it errs by about h = 2^-10.
         if (activation == 3) test.gradient_error = 0x1p-10;
+        if (activation != 0) test.through_bf16 = {"dw", "dbias"};  // dpre is stored
         check_op(test);
       }
     }
@@ -36,11 +37,26 @@ TEST_CASE("linear: one element, one row, one column") {
   }
 }
 
+TEST_CASE("linear: more rows than a piece of the bias gradient, rows of whole and of broken packs") {
+  for (const std::int64_t outputs : {8, 264, 33}) {
+    for (const double transposed : {0.0, 1.0}) {
+      check_op({.name = fmt::format("linear pieces to {} transposed={}", outputs, transposed),
+                .op = "linear",
+                .attributes = {{"activation", 2}, {"transposed", transposed}},
+                .inputs = {{"x", f32({75, 6})},
+                           {"w", f32(transposed != 0 ? Shape{outputs, 6} : Shape{6, outputs}), Fill::normal(0, 0.4)},
+                           {"bias", f32({outputs})}},
+                .through_bf16 = {"dw", "dbias"}});
+    }
+  }
+}
+
 TEST_CASE("linear: more than one depth block and task") {
   check_op({.name = "linear deep",
             .op = "linear",
             .attributes = {{"activation", 1}},
-            .inputs = {{"x", f32({80, 600})}, {"w", f32({600, 70}), Fill::normal(0, 0.05)}, {"bias", f32({70})}}});
+            .inputs = {{"x", f32({80, 600})}, {"w", f32({600, 70}), Fill::normal(0, 0.05)}, {"bias", f32({70})}},
+            .through_bf16 = {"dw", "dbias"}});
 }
 
 }  // namespace isoloss::test

@@ -30,11 +30,13 @@ TEST_CASE("add_rmsnorm") {
             .op = "add_rmsnorm",
             .attributes = kEpsilon,
             .inputs = {{"x", f32({2, 5, 40})}, {"branch", f32({2, 5, 40})}, {"w", f32({40})}},
-            .rejects = {{"branch", f32({2, 5, 41})}, {"w", f32({1})}}});
+            .rejects = {{"branch", f32({2, 5, 41})}, {"w", f32({1})}},
+            .through_bf16 = {"rstd"}});  // of the sum as it is stored
   check_op({.name = "several tasks",
             .op = "add_rmsnorm",
             .attributes = kEpsilon,
-            .inputs = {{"x", f32({150, 200})}, {"branch", f32({150, 200})}, {"w", f32({200})}}});
+            .inputs = {{"x", f32({150, 200})}, {"branch", f32({150, 200})}, {"w", f32({200})}},
+            .through_bf16 = {"rstd"}});
 }
 
 TEST_CASE("add_rmsnorm is add, then rmsnorm") {

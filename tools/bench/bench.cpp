@@ -147,14 +147,14 @@ int run(const Options& options) {
   json report = {{"device", device.name}, {"ceilings", ceilings_json(ceilings)}};
   if (options.what.empty() || options.what.size() > special) {
     report["shapes"] = options.shapes;
-    report["operations"] = bench_ops(options, device.kind, ceilings);
+    report["operations"] = bench_ops(options, device.machine.kind(), ceilings);
   }
   if (gemm_wanted && !interrupted()) {
-    if (device.kind != DeviceKind::cpu) fail_input("bench gemm", "device cpu", device.name);
+    if (device.machine.kind() != DeviceKind::cpu) fail_input("bench gemm", "device cpu", device.name);
     report["shapes"] = options.shapes;
     report["products"] = bench_products(options, ceilings);
   }
-  if (train_wanted && !interrupted()) report["training"] = bench_training(options, device.kind, ceilings);
+  if (train_wanted && !interrupted()) report["training"] = bench_training(options, device.machine.kind(), ceilings);
   if (interrupted()) return kInterrupted;
   if (!options.json_file.empty()) {
     AtomicFile file(options.json_file);

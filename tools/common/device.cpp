@@ -24,7 +24,7 @@ Device open_device(const DeviceOptions& options, Precision precision) {
   Device device;
   device.name = options.device == "auto" ? "cpu" : options.device;
   if (device.name == "ref") {
-    device.kind = DeviceKind::ref;
+    device.machine = DeviceKind::ref;
   } else if (device.name == "check") {
     device.checker = std::make_unique<Checker>();
   } else if (device.name == "cuda") {

@@ -22,7 +22,7 @@ struct DeviceOptions {
 };
 
 struct Device {
-  DeviceKind kind = DeviceKind::cpu;
+  Machine machine = DeviceKind::cpu;
   std::string name;                       ///< as given or chosen: "cpu", "ref", "check"
   std::unique_ptr<NodeObserver> checker;  ///< set for `check`: observe the training executor with it
 };

@@ -69,9 +69,9 @@ int evaluate_weights(const Options& options) {
       std::min<std::int64_t>(configuration.run.run.micro_batch, static_cast<std::int64_t>(windows.windows()));
   Graph graph = evaluation_graph(configuration.model, store, rows);
   store.lay_out();
-  store.allocate(/*with_gradients=*/false);
+  store.allocate(/*with_gradients=*/false, device.machine);
   load_model(store, saved.weights);
-  Executor executor(std::move(graph), store, device.kind);
+  Executor executor(std::move(graph), store, device.machine);
   const Evaluation result = evaluate(executor, windows, [] { return interrupted(); });
   if (interrupted()) return kInterrupted;
 

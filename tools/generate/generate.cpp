@@ -63,13 +63,14 @@ std::int32_t sample(const float* logits, std::int64_t vocab, const Options& opti
 
 class Decoder {
  public:
-  Decoder(const ModelSpec& spec, const fs::path& weights, DeviceKind device)
+  Decoder(const ModelSpec& spec, const fs::path& weights, const Machine& machine)
       : vocab_(spec.vocab), context_(spec.context) {
     Graph graph = decoding_graph(spec, store_);
     store_.lay_out();
-    store_.allocate(/*with_gradients=*/false);
+    store_.allocate(/*with_gradients=*/false, machine);
     load_model(store_, weights);
-    executor_ = std::make_unique<Executor>(std::move(graph), store_, device);
+    executor_ = std::make_unique<Executor>(std::move(graph), store_, machine);
+    logits_.resize(static_cast<std::size_t>(executor_->tensor("lm_head.y").count()));
   }
 
   /// Feeds one token and returns the logits of the next. A full context goes on with its newer half as the new
@@ -86,29 +87,30 @@ class Decoder {
 
  private:
   const float* step(std::int32_t id) {
-    *executor_->tensor("ids").as<std::int32_t>() = id;
+    executor_->write("ids", &id);
     StepState state;
     state.position = position_++;
     seen_.push_back(id);
     executor_->run(state);
-    const float* logits = executor_->tensor("lm_head.y").as<float>();
-    if (!std::all_of(logits, logits + vocab_, [](float logit) { return std::isfinite(logit); })) {
+    executor_->read("lm_head.y", logits_.data());
+    if (!std::all_of(logits_.begin(), logits_.begin() + vocab_, [](float logit) { return std::isfinite(logit); })) {
       fail_run("lm_head", "finite logits", "a value that is not");
     }
-    return logits;
+    return logits_.data();
   }
 
   std::int64_t vocab_, context_, position_ = 0;
   ParameterStore store_;
   std::unique_ptr<Executor> executor_;
   std::vector<std::int32_t> seen_;
+  std::vector<float> logits_;
 };
 
 int generate(const Options& options) {
   const SavedModel saved = saved_model_of_run(options.run);
   Tokenizer tokenizer = tokenizer_of(saved.configuration);
   const Device device = open_device(options.device, Precision::fp32);
-  Decoder decoder(saved.configuration.model, saved.weights, device.kind);
+  Decoder decoder(saved.configuration.model, saved.weights, device.machine);
 
   std::vector<std::uint32_t> prompt;
   tokenizer.encode(options.prompt, prompt);

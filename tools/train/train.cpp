@@ -89,7 +89,7 @@ int train(const Options& options) {
   if (configuration.model.vocab == 0) fail_input("model.vocab", "a vocabulary, where no data says it", "none");
 
   const Device device = open_device(options.device, config.run.precision);
-  TrainingPlan plan(model_graphs(configuration.model), config, device.kind);
+  TrainingPlan plan(model_graphs(configuration.model), config, device.machine.kind());
   if (options.plan) {
     print_plan(plan, configuration);
     return 0;
@@ -121,7 +121,7 @@ int train(const Options& options) {
   const Manifest manifest =
       describe_run(configuration, config_json, plan, train_data, val_data, validation,
                    {folder.filename().string(), device.name, options.sweep_label, options.init_from});
-  TrainingModel model(std::move(plan), config, device.kind);
+  TrainingModel model(std::move(plan), config, device.machine);
   if (!resume) {
     model.store().initialise(config.run.seed);
     if (!options.init_from.empty()) load_model(model.store(), options.init_from);

@@ -1,0 +1,56 @@
+#include "kernels/activation/activation.cuh"
+#include "kernels/core/dispatch.cuh"
+#include "kernels/core/launch.cuh"
+#include "kernels/core/pack.cuh"
+
+namespace isoloss {
+
+namespace {
+
+template <class T, Activation kind>
+__global__ void __launch_bounds__(kElementThreads) forward(T* y, const T* x, std::int64_t count) {
+  const std::int64_t at = pack_of_thread<T>();
+  if (at >= count) return;
+  Pack<T> values = Pack<T>::load(x, at, count);
+  UNROLL for (int i = 0; i < kPack<T>; ++i) values.set(i, activate_on_device<kind>(values.get(i)));
+  values.store(y, at, count);
+}
+
+/// dx may be dy.
+template <class T, Activation kind>
+__global__ void __launch_bounds__(kElementThreads)
+    backward(T* dx, const T* x, const T* dy, std::int64_t count, bool accumulate) {
+  const std::int64_t at = pack_of_thread<T>();
+  if (at >= count) return;
+  const Pack<T> values = Pack<T>::load(x, at, count), gradient = Pack<T>::load(dy, at, count);
+  Pack<T> out = accumulate ? Pack<T>::load(dx, at, count) : Pack<T>{};
+  UNROLL for (int i = 0; i < kPack<T>; ++i) {
+    const float flow = gradient.get(i) * activation_slope_on_device<kind>(values.get(i));
+    out.set(i, accumulate ? out.get(i) + flow : flow);
+  }
+  out.store(dx, at, count);
+}
+
+}  // namespace
+
+void activation_cuda(DeviceContext& context, const OpCall& call) {
+  const std::int64_t count = call.in[0].count();
+  with_real(call.in[0].type.dtype, [&]<class T>(T) {
+    with_activation(activation_of(call.attributes), [&](auto kind) {
+      launch(context, forward<T, kind()>, element_blocks<T>(count), kElementThreads, 0, call.out[0].as<T>(),
+             call.in[0].as<T>(), count);
+    });
+  });
+}
+
+void activation_backward_cuda(DeviceContext& context, const OpCall& call) {
+  const std::int64_t count = call.in[0].count();
+  with_real(call.in[0].type.dtype, [&]<class T>(T) {
+    with_activation(activation_of(call.attributes), [&](auto kind) {
+      launch(context, backward<T, kind()>, element_blocks<T>(count), kElementThreads, 0, call.out[0].as<T>(),
+             call.in[0].as<T>(), call.in[1].as<T>(), count, call.mode[0] == Mode::accumulate);
+    });
+  });
+}
+
+}  // namespace isoloss

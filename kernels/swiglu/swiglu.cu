@@ -1,0 +1,61 @@
+#include "kernels/core/dispatch.cuh"
+#include "kernels/core/launch.cuh"
+#include "kernels/core/pack.cuh"
+#include "kernels/swiglu/swiglu.h"
+
+namespace isoloss {
+
+namespace {
+
+DEVICE float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
+
+template <class T>
+__global__ void __launch_bounds__(kElementThreads) forward(T* y, const T* gate, const T* up, std::int64_t count) {
+  const std::int64_t at = pack_of_thread<T>();
+  if (at >= count) return;
+  const Pack<T> gates = Pack<T>::load(gate, at, count), ups = Pack<T>::load(up, at, count);
+  Pack<T> out;
+  UNROLL for (int i = 0; i < kPack<T>; ++i) out.set(i, gates.get(i) / (1.0f + expf(-gates.get(i))) * ups.get(i));
+  out.store(y, at, count);
+}
+
+/// dgate may be dy, dup may be up.
+template <class T>
+__global__ void __launch_bounds__(kElementThreads) backward(T* dgate, T* dup, const T* gate, const T* up, const T* dy,
+                                                            std::int64_t count, bool add_gate, bool add_up) {
+  const std::int64_t at = pack_of_thread<T>();
+  if (at >= count) return;
+  const Pack<T> gates = Pack<T>::load(gate, at, count), ups = Pack<T>::load(up, at, count);
+  const Pack<T> gradient = Pack<T>::load(dy, at, count);
+  Pack<T> to_gate = add_gate ? Pack<T>::load(dgate, at, count) : Pack<T>{};
+  Pack<T> to_up = add_up ? Pack<T>::load(dup, at, count) : Pack<T>{};
+  UNROLL for (int i = 0; i < kPack<T>; ++i) {
+    const float x = gates.get(i), open = sigmoid(x), flow = gradient.get(i);
+    const float of_gate = flow * ups.get(i) * (open * (1.0f + x * (1.0f - open))), of_up = flow * x * open;
+    to_gate.set(i, add_gate ? to_gate.get(i) + of_gate : of_gate);
+    to_up.set(i, add_up ? to_up.get(i) + of_up : of_up);
+  }
+  to_gate.store(dgate, at, count);
+  to_up.store(dup, at, count);
+}
+
+}  // namespace
+
+void swiglu_cuda(DeviceContext& context, const OpCall& call) {
+  const std::int64_t count = call.in[0].count();
+  with_real(call.in[0].type.dtype, [&]<class T>(T) {
+    launch(context, forward<T>, element_blocks<T>(count), kElementThreads, 0, call.out[0].as<T>(), call.in[0].as<T>(),
+           call.in[1].as<T>(), count);
+  });
+}
+
+void swiglu_backward_cuda(DeviceContext& context, const OpCall& call) {
+  const std::int64_t count = call.in[0].count();
+  with_real(call.in[0].type.dtype, [&]<class T>(T) {
+    launch(context, backward<T>, element_blocks<T>(count), kElementThreads, 0, call.out[0].as<T>(), call.out[1].as<T>(),
+           call.in[0].as<T>(), call.in[1].as<T>(), call.in[2].as<T>(), count, call.mode[0] == Mode::accumulate,
+           call.mode[1] == Mode::accumulate);
+  });
+}
+
+}  // namespace isoloss

@@ -1,0 +1,199 @@
+// The executor itself: what it computes, and that it catches what kernels get wrong.
+#include <doctest/doctest.h>
+
+#include <string>
+#include <vector>
+
+#include "kernels/core/launch.cuh"
+#include "kernels/core/ptx.cuh"
+#include "kernels/core/reduce.cuh"
+#include "simt/host_device.h"
+
+namespace isoloss {
+namespace {
+
+constexpr simt::Schedule kSchedules[] = {
+    {simt::Order::forward, 1}, {simt::Order::reverse, 1}, {simt::Order::priority, 3}, {simt::Order::priority, 4}};
+
+/// Runs a kernel of `threads` threads in one block, in every schedule; the first error's text, "" when there is none.
+template <class Kernel>
+std::string error_of(int threads, Kernel kernel, std::size_t shared_bytes = 0) {
+  std::string first;
+  for (const simt::Schedule& schedule : kSchedules) {
+    simt::set_schedule(schedule);
+    try {
+      simt::run_grid(1, static_cast<unsigned>(threads), shared_bytes, kernel);
+    } catch (const CudaFailure& failure) {
+      if (first.empty()) first = failure.what();
+    }
+  }
+  return first;
+}
+
+bool contains(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
+
+__global__ void sums(float* out, const float* in) {
+  out[threadIdx.x] = block_sum<96>(in[threadIdx.x]) + block_max<96>(in[threadIdx.x]);
+}
+
+TEST_CASE("block sums and maxima are the same in every schedule") {
+  std::vector<float> in(96), out(96);
+  for (std::size_t i = 0; i < in.size(); ++i) in[i] = static_cast<float>(i);
+  CHECK(error_of(96, [&] { sums(out.data(), in.data()); }) == "");
+  for (const float value : out) CHECK(value == 96 * 95 / 2 + 95);
+}
+
+/// Each thread writes its number and reads its neighbour's; right only with a barrier in between.
+template <bool barrier>
+__global__ void exchange(int* out) {
+  SHARED(int, numbers, [64]);
+  numbers[threadIdx.x] = static_cast<int>(threadIdx.x);
+  if (barrier) __syncthreads();
+  out[threadIdx.x] = numbers[(threadIdx.x + 1) % 64];
+}
+
+TEST_CASE("a missing barrier shows as poison in some schedule") {
+  std::vector<int> out(64);
+  const auto wrong = [&] {
+    int count = 0;
+    for (int t = 0; t < 64; ++t) count += out[static_cast<std::size_t>(t)] != (t + 1) % 64;
+    return count;
+  };
+  CHECK(error_of(64, [&] { exchange<true>(out.data()); }) == "");
+  CHECK(wrong() == 0);
+  CHECK(error_of(64, [&] { exchange<false>(out.data()); }) == "");
+  CHECK(wrong() > 0);
+}
+
+TEST_CASE("a barrier that some threads take elsewhere is an error with both lines") {
+  const std::string error = error_of(64, [] {
+    if (threadIdx.x < 32) {
+      __syncthreads();
+    } else {
+      __syncthreads();
+    }
+  });
+  CHECK(contains(error, "__syncthreads while other threads of the block wait at executor_test.cpp:"));
+}
+
+TEST_CASE("threads that have ended do not count at a barrier") {
+  CHECK(error_of(64, [] {
+          if (threadIdx.x >= 40) return;
+          __syncthreads();
+        }) == "");
+}
+
+TEST_CASE("a warp that meets in different instructions is an error") {
+  const std::string error = error_of(32, [] {
+    if (threadIdx.x < 16) {
+      __syncwarp();
+    } else {
+      __shfl_sync(kWholeWarp, 1, 0);
+    }
+  });
+  CHECK(contains(error, "while other lanes of the warp wait in"));
+}
+
+TEST_CASE("lanes that wait for lanes that never come are a deadlock") {
+  const std::string error = error_of(64, [] {
+    if (threadIdx.x < 32) {
+      __syncthreads();
+    } else if (threadIdx.x < 48) {
+      __syncwarp();
+    } else {
+      __syncthreads();
+    }
+  });
+  CHECK((contains(error, "deadlock") || contains(error, "wait at")));
+}
+
+TEST_CASE("a lane outside its own mask is an error") {
+  CHECK(contains(error_of(32, [] { __syncwarp(0x0000FFFFu); }), "by a lane that its mask leaves out"));
+}
+
+TEST_CASE("cp.async is poison until it was waited for, and zero where it is not valid") {
+  alignas(16) float source[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+  float early = 0, late = 0, absent = 1;
+  CHECK(error_of(
+            1,
+            [&] {
+              DYNAMIC_SHARED(float, tile);
+              copy_async(tile, source, true);
+              commit_copies();
+              copy_async(tile + 4, source + 4, false);
+              commit_copies();
+              early = tile[0];
+              wait_copies<1>();
+              late = tile[0];
+              wait_copies<0>();
+              absent = tile[4];
+            },
+            32) == "");
+  CHECK(early != early);
+  CHECK(late == 1);
+  CHECK(absent == 0);
+  CHECK(contains(error_of(
+                     1,
+                     [&] {
+                       DYNAMIC_SHARED(float, tile);
+                       copy_async(tile, source, true);
+                     },
+                     16),
+                 "never waited for"));
+  CHECK(contains(error_of(
+                     1,
+                     [&] {
+                       DYNAMIC_SHARED(float, tile);
+                       copy_async(tile, source + 1, true);
+                     },
+                     16),
+                 "misaligned"));
+}
+
+__global__ void multiply(float* c, const bf16* a, const bf16* b) {  // [16,16] · [16,8], b stored [8,16]
+  const int lane = static_cast<int>(threadIdx.x);
+  std::uint32_t left[4], right[4];
+  ldmatrix(left, a + (lane % 16) * 16 + lane / 16 * 8);
+  ldmatrix(right, b + (lane % 8) * 16 + lane / 8 % 2 * 8);
+  float sum[4] = {};
+  mma_bf16(sum, left, right[0], right[1]);
+  for (int e = 0; e < 4; ++e) c[(lane / 4 + e / 2 * 8) * 8 + lane % 4 * 2 + e % 2] = sum[e];
+}
+
+TEST_CASE("ldmatrix and mma compute a product") {
+  alignas(16) bf16 a[256], b[128];
+  float c[128];
+  for (int i = 0; i < 256; ++i) a[i] = __float2bfloat16(static_cast<float>(i * 7 % 13 - 6));
+  for (int i = 0; i < 128; ++i) b[i] = __float2bfloat16(static_cast<float>(i * 5 % 11 - 5));
+  CHECK(error_of(32, [&] { multiply(c, a, b); }) == "");
+  for (int i = 0; i < 16; ++i) {
+    for (int j = 0; j < 8; ++j) {
+      float sum = 0;
+      for (int k = 0; k < 16; ++k) sum += to_float(a[i * 16 + k]) * to_float(b[j * 16 + k]);
+      CHECK(c[i * 8 + j] == sum);
+    }
+  }
+}
+
+TEST_CASE("impossible launches are refused") {
+  CHECK(contains(error_of(1025, [] {}), "1025x1x1 threads"));
+  CHECK(contains(error_of(
+                     32, [] {}, 300 * 1024),
+                 "bytes of shared memory"));
+}
+
+TEST_CASE("a captured stream records instead of running") {
+  simt::HostDevice device;
+  const auto stream = device.create_stream();
+  int runs = 0;
+  const auto graph = device.capture(stream, [&] { simt::launch(stream, 1, 1, 0, [&] { ++runs; }); });
+  CHECK(runs == 0);
+  device.replay(graph, stream);
+  device.replay(graph, stream);
+  CHECK(runs == 2);
+  device.destroy_graph(graph);
+  device.destroy_stream(stream);
+}
+
+}  // namespace
+}  // namespace isoloss

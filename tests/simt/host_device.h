@@ -1,0 +1,68 @@
+// A stand-in for a GPU: memory is the heap, streams run what they are given at once, kernels run on the executor, and
+// matrix products are plain loops. Capturing records what was given instead.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "kernels/core/cuda_device.h"
+
+namespace simt {
+
+struct HostStream {
+  bool capturing = false;
+  std::vector<std::function<void()>> recorded;
+
+  /// Runs `work`, or records it.
+  void give(std::function<void()> work);
+};
+
+class HostDevice : public isoloss::CudaDevice {
+ public:
+  ~HostDevice() override;
+
+  std::string name() const override { return "host executor"; }
+  std::size_t free_memory() const override { return memory_limit - allocated_; }
+  std::size_t total_memory() const override { return memory_limit; }
+
+  void* allocate(std::size_t bytes) override;
+  void release(void* memory) override;
+  void* allocate_pinned(std::size_t bytes) override;
+  void release_pinned(void* memory) override;
+
+  Stream create_stream() override;
+  void destroy_stream(Stream stream) override;
+  void synchronize(Stream) override {}
+  void copy(void* to, const void* from, std::size_t bytes, Stream stream) override;
+  void fill(void* to, std::uint8_t byte, std::size_t bytes, Stream stream) override;
+
+  Event create_event(bool timing) override;
+  void destroy_event(Event event) override;
+  void record(Event event, Stream stream) override;
+  void wait(Stream, Event) override {}
+  void synchronize_event(Event) override {}
+  double milliseconds(Event from, Event to) override;
+
+  CapturedGraph capture(Stream stream, const std::function<void()>& work) override;
+  void replay(CapturedGraph graph, Stream stream) override;
+  void destroy_graph(CapturedGraph graph) override;
+
+  bool offers(isoloss::Epilogue, isoloss::DType) const override { return epilogues; }
+  void matmul(const isoloss::Matmul& call, Stream stream) override;
+
+  void push_range(const char*) override {}
+  void pop_range() override {}
+
+  // For tests.
+  bool epilogues = true;  ///< false: callers use their own kernels instead
+  std::size_t memory_limit = std::size_t{4} << 30;
+  int allocations = 0, launches_replayed = 0;  ///< so far
+
+ private:
+  std::size_t allocated_ = 0;
+  std::map<void*, std::size_t> sizes_;
+};
+
+}  // namespace simt

@@ -1,0 +1,87 @@
+// What the instructions wrapped in kernels/core/ptx.cuh do, on the host. Fragment layouts: PTX ISA, "Warp Level Matrix
+// Multiply-Accumulate Instructions".
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/core/bf16.h"
+#include "simt/executor.h"
+
+namespace simt {
+
+/// Four 8x8 matrices of 16-bit elements; lane 8·m + i gives the address of row i of matrix m.
+template <bool transposed>
+void load_matrices(std::uint32_t (&fragment)[4], const void* row, Location where) {
+  if (reinterpret_cast<std::uintptr_t>(row) % 16 != 0) fail("an ldmatrix row that is not 16-byte aligned", where);
+  meet(
+      0xFFFFFFFFu, Collective::ldmatrix, row, fragment,
+      [](Meeting& meeting) {
+        counters().ldmatrix += 1;
+        for (unsigned m = 0; m < 4; ++m) {
+          const std::uint16_t* rows[8];
+          unsigned banks = 0;
+          for (unsigned i = 0; i < 8; ++i) {
+            rows[i] = static_cast<const std::uint16_t*>(meeting.in[m * 8 + i]);
+            const unsigned bank = 1u << (reinterpret_cast<std::uintptr_t>(rows[i]) / 16 % 8);  // of 16 bytes each
+            counters().bank_conflicts += (banks & bank) != 0 ? 1 : 0;
+            banks |= bank;
+          }
+          for (unsigned l = 0; l < 32; ++l) {
+            const unsigned major = l / 4, minor = l % 4 * 2;
+            const std::uint16_t low = transposed ? rows[minor][major] : rows[major][minor];
+            const std::uint16_t high = transposed ? rows[minor + 1][major] : rows[major][minor + 1];
+            static_cast<std::uint32_t*>(meeting.out[l])[m] = low | std::uint32_t{high} << 16;
+          }
+        }
+      },
+      where);
+}
+
+struct MmaOperands {
+  const std::uint32_t* a;
+  std::uint32_t b0, b1;
+};
+
+/// d[16,8] += a[16,16] · b[16,8], bf16 operands, float32 sums.
+inline void multiply_matrices(float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1,
+                              Location where) {
+  const MmaOperands in{a, b0, b1};
+  meet(
+      0xFFFFFFFFu, Collective::mma, &in, d,
+      [](Meeting& meeting) {
+        float left[16][16], right[16][8], sum[16][8];
+        for (unsigned l = 0; l < 32; ++l) {
+          const auto& operands = *static_cast<const MmaOperands*>(meeting.in[l]);
+          const auto* accumulator = static_cast<const float*>(meeting.out[l]);
+          const unsigned row = l / 4, column = l % 4 * 2;
+          for (unsigned h = 0; h < 2; ++h) {
+            const auto half = [h](std::uint32_t pair) {
+              return isoloss::bf16_value(static_cast<std::uint16_t>(pair >> (16 * h)));
+            };
+            left[row][column + h] = half(operands.a[0]);
+            left[row + 8][column + h] = half(operands.a[1]);
+            left[row][column + 8 + h] = half(operands.a[2]);
+            left[row + 8][column + 8 + h] = half(operands.a[3]);
+            right[column + h][row] = half(operands.b0);
+            right[column + 8 + h][row] = half(operands.b1);
+            sum[row][column + h] = accumulator[h];
+            sum[row + 8][column + h] = accumulator[2 + h];
+          }
+        }
+        for (int i = 0; i < 16; ++i) {
+          for (int k = 0; k < 16; ++k) {
+            for (int j = 0; j < 8; ++j) sum[i][j] += left[i][k] * right[k][j];
+          }
+        }
+        for (unsigned l = 0; l < 32; ++l) {
+          auto* accumulator = static_cast<float*>(meeting.out[l]);
+          for (unsigned h = 0; h < 2; ++h) {
+            accumulator[h] = sum[l / 4][l % 4 * 2 + h];
+            accumulator[2 + h] = sum[l / 4 + 8][l % 4 * 2 + h];
+          }
+        }
+      },
+      where);
+}
+
+}  // namespace simt
