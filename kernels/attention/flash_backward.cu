@@ -83,7 +83,6 @@ __global__ void __launch_bounds__(kThreads) key_gradients(const __grid_constant_
           dkey[c] += slope * queries.row(i)[c * kLanes + lane];
         }
       }
-      __syncwarp();
     }
   }
   if (k >= sizes.T) return;
@@ -139,7 +138,6 @@ __global__ void __launch_bounds__(kThreads) query_gradients(const __grid_constan
       const float slope = slopes[r][i];
       UNROLL for (int c = 0; c < width / kLanes; ++c) dquery[c] += slope * keys.row(i)[c * kLanes + lane];
     }
-    __syncwarp();
   }
   if (q >= sizes.T) return;
   T* const out = p.dqkv + (sequence + q) * sizes.token + static_cast<std::int64_t>(h) * sizes.D;

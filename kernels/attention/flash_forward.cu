@@ -63,7 +63,6 @@ __global__ void __launch_bounds__(kThreads) forward(const __grid_constant__ Forw
       const float weight = weights[r][k];
       UNROLL for (int i = 0; i < width / kLanes; ++i) out[i] += weight * values.row(k)[i * kLanes + lane];
     }
-    __syncwarp();  // weights are written again
   }
   sum = warp_sum<kLanes>(sum);
   if (q >= sizes.T) return;

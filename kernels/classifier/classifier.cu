@@ -41,9 +41,11 @@ __global__ void __launch_bounds__(kThreads) row_loss(const __grid_constant__ Row
     UNROLL for (int i = 0; i < n; ++i) {
       if (v + i < p.vocab) largest = nan_max(largest, pack.get(i));
     }
-    own.sum *= expf(own.largest - largest);
+    // As long as there was nothing but -inf, all exponentials are 0, and -inf - -inf must not make them NaN.
+    const float reference = largest == -INFINITY ? 0.0f : largest;
+    own.sum *= expf(own.largest - reference);
     UNROLL for (int i = 0; i < n; ++i) {
-      if (v + i < p.vocab) own.sum += expf(pack.get(i) - largest);
+      if (v + i < p.vocab) own.sum += expf(pack.get(i) - reference);
     }
     own.largest = largest;
   }

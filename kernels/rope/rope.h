@@ -4,7 +4,8 @@
 // (i, i + D/2), i < D/2, turns by angle = position · theta^(-2i/D), position = state->position + t; values pass
 // unchanged. rope_backward: dy -> dqkv; turns back by the same angles; may run in place.
 //
-// Angles, sines and cosines are computed in the dtype of the tensor (f32 or f64), as PyTorch implementations do.
+// Angles, sines and cosines are computed in the dtype of the tensor (f32 or f64; in f32 for bf16), as PyTorch
+// implementations do.
 // FLOPs: 6 a pair (4 multiplications, 2 additions); the angles are shared by batch and heads and not counted.
 // Scratch (cpu, cuda): cosine and sine tables, 2 · T · D/2 floats.
 #pragma once

@@ -47,6 +47,8 @@ const Named kCases[] = {
     {"a tile and one", {1, 65, 2, 1, 24}},
     {"several tiles", {1, 200, 1, 1, 33}},
     {"wide heads", {1, 70, 1, 1, 130}},
+    {"heads of 96", {1, 40, 1, 1, 96}},
+    {"heads of 128 in groups", {1, 66, 4, 2, 128, 0, 0.2}},
     {"grouped queries", {2, 20, 4, 2, 8}},
     {"multi-query", {1, 75, 3, 1, 32}},
     {"window of one", {1, 12, 1, 1, 4, 1}},

@@ -1,7 +1,8 @@
 #if defined(__x86_64__)
-// System V: the callee keeps rbx, rbp, r12-r15; everything else is dead across a call.
+// System V: the callee keeps rbx, rbp, r12-r15; everything else is dead across a call. What the compiler emits after
+// this, AddressSanitizer's constructor for one, must find the section it left.
 asm(R"(
-.text
+.pushsection .text
 .globl simt_switch
 .type simt_switch,@function
 simt_switch:
@@ -21,6 +22,6 @@ simt_switch:
   popq %rbp
   ret
 .size simt_switch,.-simt_switch
-.section .note.GNU-stack,"",@progbits
+.popsection
 )");
 #endif
