@@ -159,7 +159,7 @@ void linear_backward_cuda(DeviceContext& context, const OpCall& call) {
              call.in[kBackPre].as<T>(), call.in[kBackDy].as<T>(), dpre.as<T>(), partial, size.m, size.n, pieces.rows);
     });
     if (sums) {
-      sum_partials(context, dbias.as<float>(), partial, pieces.count, size.n, dbias_mode == Mode::accumulate);
+      sum_partials(context, {dbias.as<float>(), partial, dbias_mode == Mode::accumulate}, {}, pieces.count, size.n);
     }
   }
   void* const gradient = dpre ? dpre.data : call.in[kBackDy].data;  // [M,N]
