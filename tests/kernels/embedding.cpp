@@ -33,6 +33,16 @@ TEST_CASE("embedding") {
             .op = "embedding",
             .inputs = {
                 {"ids", i32({3, 40}), Fill::integers(0, 5)}, {"token", f32({6, 300})}, {"position", f32({40, 300})}}});
+  // Ids of two digits, more tokens than are sorted by one block, and runs of one id over several pieces of 32.
+  Values hot(700, 259);
+  for (std::size_t i = 0; i < hot.size(); i += 5) hot[i] = static_cast<double>(i % 270);
+  check_op(
+      {.name = "hot token",
+       .op = "embedding",
+       .inputs = {{"ids", i32({2, 350}), Fill::values(hot)}, {"token", f32({270, 8})}, {"position", f32({350, 8})}}});
+  check_op({.name = "one token",
+            .op = "embedding",
+            .inputs = {{"ids", i32({1, 96}), Fill::values(Values(96, 2))}, {"token", f32({3, 5})}}});
   check_op({.name = "odd width",
             .op = "embedding",
             .attributes = {{"sinusoidal", 1}},
