@@ -1,5 +1,5 @@
 // Normalisation of rows, shared by LayerNorm (centred) and RMSNorm (not): a warp a row, or several for long rows; the
-// row stays in registers, in its own type, from its one read to its one write. Figures: README.md.
+// row stays in registers, in its own type, from its one read to its one write. Figures: ../core/README.md.
 #pragma once
 
 #include <string>
