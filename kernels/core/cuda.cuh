@@ -1,6 +1,6 @@
 // The CUDA dialect that kernels are written in. nvcc compiles it for a GPU; g++ compiles the very same files for the
 // host executor of tests/simt, which runs every CUDA thread as a fiber. Kernels include this header and its neighbours
-// (launch, reduce, pack, ptx, dispatch) and no CUDA header themselves.
+// (launch, reduce, pack, partials, sort, ptx, dispatch) and no CUDA header themselves.
 //
 //   SHARED(float, partial, [4][32]);       a static __shared__ array (or, without brackets, a variable)
 //   DYNAMIC_SHARED(bf16, tiles);           bf16* tiles: the launch's dynamic shared memory
