@@ -1,0 +1,41 @@
+// One run of bench on an open machine: ceilings, then whatever was asked for, as text and as one JSON object.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "engine/machine.h"
+#include "engine/run_config.h"
+#include "tools/bench/cases.h"
+#include "tools/bench/device_ceilings.h"
+
+namespace isoloss::bench {
+
+struct Request {
+  std::vector<std::string> what;  ///< op names, "gemm", "train"; empty: all ops
+  std::string shapes = "gpt2-124m", config;
+  std::vector<std::string> set;
+  double seconds = 0.3;  ///< for each measurement
+  Precision precision = Precision::fp32;
+  std::string device = "cpu", command;  ///< as given; for the report
+  CeilingSizes ceiling_sizes;
+
+  bool wants(const std::string& name) const;  ///< named on the command line
+  bool wants_operations() const;              ///< all of them, or some by name
+};
+
+/// Throws an input error when something that was asked for does not exist or is missing.
+void check(const Request& request);
+
+/// Measures and prints. The report names the device, its versions, the commit, the command line and the date. Null when
+/// the user interrupted.
+nlohmann::json run_session(const Request& request, const Machine& machine);
+
+/// The same on cases of the caller's.
+nlohmann::json measure_cases(const std::vector<Case>& cases, const Request& request, const Machine& machine,
+                             const class Report& report);
+
+const char* name_of(Precision precision);
+
+}  // namespace isoloss::bench
