@@ -2,10 +2,12 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "kernels/core/error.h"
 #include "kernels/core/file.h"
+#include "tools/bench/cases.h"
 #include "tools/bench/session.h"
 #include "tools/common/device.h"
 #include "tools/common/program.h"
@@ -29,6 +31,7 @@ Precision precision_of(const std::string& name) {
 int run(Options options) {
   Request& request = options.request;
   check(request);
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);  // who is cut short keeps the rows that are done
   if (!options.precision.empty()) request.precision = precision_of(options.precision);
   const Device device = open_device(options.device, request.precision);
   request.device = device.name;

@@ -13,21 +13,29 @@ namespace {
 
 constexpr const char* kAttention = "attention";
 
-/// A model, with the micro-batch of each kind of device.
+// Any range of parameters well beyond the caches shows the speed of a pass that memory bounds.
+constexpr std::int64_t kHostParameters = std::int64_t{8} << 20, kDeviceParameters = std::int64_t{32} << 20;
+// Stored scores and logits of more elements are left out.
+constexpr std::int64_t kHostElements = std::int64_t{64} << 20, kDeviceElements = std::int64_t{1} << 30;
+
+/// A model, with what each kind of device takes of it at a time.
 struct ModelShapes {
   const char* name;
   std::int64_t width, heads, vocab;
-  struct Batch {
-    std::int64_t rows, context;
+  struct Load {
+    std::int64_t rows, context, parameters;
   } host, device;
 };
 
 constexpr ModelShapes kModels[] = {
-    {"gpt2-124m", 768, 12, 50257, {2, 256}, {16, 1024}},
-    {"gpt2-350m", 1024, 16, 50257, {2, 256}, {8, 1024}},
-    {"small", 384, 6, 50257, {8, 256}, {8, 256}},  // the preset micro with GPT-2's vocabulary
-    {"micro", 384, 6, 65, {16, 256}, {16, 256}},   // the preset micro with one id a character
-    {"nano", 128, 4, 65, {12, 64}, {12, 64}},      // the preset nano with one id a character
+    {"gpt2-124m", 768, 12, 50257, {2, 256, kHostParameters}, {16, 1024, kDeviceParameters}},
+    {"gpt2-350m", 1024, 16, 50257, {2, 256, kHostParameters}, {8, 1024, kDeviceParameters}},
+    // The preset micro with GPT-2's vocabulary and with one id a character, the preset nano likewise.
+    {"small", 384, 6, 50257, {8, 256, kHostParameters}, {8, 256, kDeviceParameters}},
+    {"micro", 384, 6, 65, {16, 256, kHostParameters}, {16, 256, kDeviceParameters}},
+    {"nano", 128, 4, 65, {12, 64, kHostParameters}, {12, 64, kDeviceParameters}},
+    // To see that everything runs: a device that is emulated takes seconds for it.
+    {"tiny", 64, 2, 50, {2, 16, 4096}, {2, 16, 4096}},
 };
 
 [[noreturn]] void fail_shapes(const std::vector<std::string>& names, const std::string& got) {
@@ -45,7 +53,8 @@ Attributes attention_attributes(std::int64_t heads) {
 /// The passes over parameters, which work in float32; with bf16 the updates also write the rounded copy.
 void add_optimizer(const Shapes& s, DType real, std::vector<Case>& cases) {
   const TensorType parameters{DType::f32, {s.parameters}}, one{DType::f32, {1}};
-  const std::string size = fmt::format("{}M", s.parameters >> 20);
+  const std::int64_t mebi = s.parameters >> 20;
+  const std::string size = mebi > 0 ? fmt::format("{}M", mebi) : std::to_string(s.parameters);
   Attributes update = {{"beta1", 0.9},
                        {"beta2", 0.95},
                        {"epsilon", 1e-8},
@@ -77,10 +86,15 @@ Shapes find_shapes(const std::string& name, DeviceKind device) {
       std::find_if(std::begin(kModels), std::end(kModels), [&](const auto& m) { return name == m.name; });
   if (model == std::end(kModels)) fail_shapes(model_shapes(), name);
   const bool on_gpu = device == DeviceKind::cuda;
-  const auto [rows, context] = on_gpu ? model->device : model->host;
-  // Any range of parameters well beyond the caches shows the speed of a pass that memory bounds.
-  const std::int64_t parameters = std::int64_t{on_gpu ? 32 : 8} << 20, most = std::int64_t{on_gpu ? 1024 : 64} << 20;
-  return {model->name, rows, context, model->width, model->heads, model->vocab, parameters, most};
+  const ModelShapes::Load& load = on_gpu ? model->device : model->host;
+  return {.name = model->name,
+          .rows = load.rows,
+          .context = load.context,
+          .width = model->width,
+          .heads = model->heads,
+          .vocab = model->vocab,
+          .parameters = load.parameters,
+          .most_elements = on_gpu ? kDeviceElements : kHostElements};
 }
 
 std::vector<Case> cases_of(const Shapes& s, DType real) {

@@ -45,13 +45,13 @@ class Replay {
     const int rounds =
         std::clamp(static_cast<int>(std::ceil(kGraphSeconds / round)), 1, std::max(1, kMostLaunches / rival.copies));
     launches_ = rounds * rival.copies;
-    graph_ = machine.cuda().capture(machine.stream(), [&] {
-      for (int turn = 0; turn < launches_; ++turn) rival.work(turn);
-    });
     const auto in_flight = static_cast<int>(std::clamp(kTurnSeconds / (round * rounds), 1.0, kMostInFlight));
     for (int i = 0; i < in_flight; ++i) {
       stamps_.emplace_back(std::make_unique<Stamp>(machine), std::make_unique<Stamp>(machine));
     }
+    graph_ = machine.cuda().capture(machine.stream(), [&] {
+      for (int turn = 0; turn < launches_; ++turn) rival.work(turn);
+    });
   }
   ~Replay() { machine_.cuda().destroy_graph(graph_); }
   Replay(const Replay&) = delete;

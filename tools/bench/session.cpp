@@ -37,6 +37,19 @@ json facts_of(const Request& request, const Machine& machine) {
   return facts;
 }
 
+json operations(const Request& request, const Machine& machine, const Report& report) {
+  report.operations_header(request.shapes);
+  json rows = json::array();
+  const auto wanted = [&](const std::string& op) { return request.what.empty() || request.wants(op); };
+  for (const Case& test : cases_named(request.shapes, machine.kind(), real_of(request.precision))) {
+    if (interrupted()) break;
+    for (const Measured& measured : measure(test, machine, request.seconds, wanted)) {
+      rows.push_back(report.operation(measured));
+    }
+  }
+  return rows;
+}
+
 json products(const Request& request, const Machine& machine, const Report& report) {
   json rows = json::array();
   const DType real = real_of(request.precision);
@@ -82,19 +95,6 @@ void check(const Request& request) {
   if (request.wants(kTrain) && request.config.empty()) fail_input("bench train", "--config FILE or PRESET", "none");
 }
 
-json measure_cases(const std::vector<Case>& cases, const Request& request, const Machine& machine,
-                   const Report& report) {
-  json rows = json::array();
-  const auto wanted = [&](const std::string& op) { return request.what.empty() || request.wants(op); };
-  for (const Case& test : cases) {
-    if (interrupted()) break;
-    for (const Measured& measured : measure(test, machine, request.seconds, wanted)) {
-      rows.push_back(report.operation(measured));
-    }
-  }
-  return rows;
-}
-
 json run_session(const Request& request, const Machine& machine) {
   check(request);
   if (request.wants(kGemm) && machine.kind() == DeviceKind::ref) {
@@ -108,8 +108,7 @@ json run_session(const Request& request, const Machine& machine) {
   result["ceilings"] = report.ceilings();
   if (request.wants_operations()) {
     result["shapes"] = request.shapes;
-    report.operations_header(request.shapes);
-    result["operations"] = measure_cases(cases_named(request.shapes, machine.kind(), real), request, machine, report);
+    result["operations"] = operations(request, machine, report);
   }
   if (request.wants(kGemm) && !interrupted()) {
     result["shapes"] = request.shapes;

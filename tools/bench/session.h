@@ -7,7 +7,6 @@
 
 #include "engine/machine.h"
 #include "engine/run_config.h"
-#include "tools/bench/cases.h"
 #include "tools/bench/device_ceilings.h"
 
 namespace isoloss::bench {
@@ -31,10 +30,6 @@ void check(const Request& request);
 /// Measures and prints. The report names the device, its versions, the commit, the command line and the date. Null when
 /// the user interrupted.
 nlohmann::json run_session(const Request& request, const Machine& machine);
-
-/// The same on cases of the caller's.
-nlohmann::json measure_cases(const std::vector<Case>& cases, const Request& request, const Machine& machine,
-                             const class Report& report);
 
 const char* name_of(Precision precision);
 
