@@ -3,11 +3,9 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <set>
-#include <tuple>
 #include <utility>
 
 #include "simt/host_device.h"
@@ -30,8 +28,9 @@ class WatchedDevice : public simt::HostDevice {
     };
     products.push_back(fmt::format("{}x{}x{} {} {} {} {} -> {}", call.m, call.n, call.k, text(call.a), text(call.b),
                                    text(call.c), isoloss::name_of(call.operands), isoloss::name_of(call.result)));
-    results[{call.m, call.n, call.k}].insert(call.c.data);
-    operands[{call.m, call.n, call.k}].insert(call.a.data);
+    // With a bias: of the operation itself, not of the product beside it.
+    if (call.bias != nullptr) biased_operands.insert(call.a.data), biased_results.insert(call.c.data);
+    results.insert(call.c.data);
     simt::HostDevice::matmul(call, stream);
   }
   void record(Event event, Stream stream) override {
@@ -39,8 +38,7 @@ class WatchedDevice : public simt::HostDevice {
     *static_cast<double*>(event) = clock;
   }
 
-  using Size = std::tuple<std::int64_t, std::int64_t, std::int64_t>;
-  std::map<Size, std::set<void*>> results, operands;
+  std::set<void*> biased_operands, biased_results, results;
   std::vector<std::string> products;  ///< all there is to know of them but the addresses
   double clock = -1;                  ///< milliseconds; below 0: the real time
 };
@@ -120,12 +118,24 @@ TEST_CASE("bench: operands take turns from different memory, together well beyon
   const auto copies = static_cast<std::size_t>(results[0].copies);
   CHECK(static_cast<double>(copies) * results[0].cost.bytes > 3.0 * static_cast<double>(device.l2_bytes));
   CHECK(results[1].copies == results[0].copies);
-  // x, y of the forward product; dy, dx and x, dw of the backward ones.
-  for (const WatchedDevice::Size& size : {WatchedDevice::Size{24, 56, 40}, {24, 40, 56}, {40, 56, 24}}) {
-    CHECK(device.operands.at(size).size() == copies);
-    CHECK(device.results.at(size).size() == copies);
-  }
+  CHECK(device.biased_operands.size() == copies);
+  CHECK(device.biased_results.size() == copies);
   CHECK(device.free_memory() == device.memory_limit - sizeof(StepState));  // nothing is kept but the machine's own
+}
+
+TEST_CASE("bench: a backward operation takes turns, too") {
+  const Bench on;
+  bench::Operands operands(on.machine);
+  std::vector<std::vector<Tensor>> in;
+  for (int copy = 0; copy < 3; ++copy) {
+    in.push_back({operands.random({DType::f32, {24, 40}}), operands.random({DType::f32, {40, 56}}), Tensor{}});
+  }
+  const bench::Operation forward(find_op("linear"), {}, std::move(in), operands);
+  const OpDef& def = find_op("linear_backward");
+  const bench::Operation backward(def, {}, bench::backward_inputs(forward, def, operands), operands);
+  CHECK(backward.copies() == 3);
+  for (int turn = 0; turn < 7; ++turn) backward.run(turn);
+  CHECK(on.device->results.size() == 3 * 2);  // dx and dw of each
 }
 
 TEST_CASE("bench: the products beside an operation are its own products, without what is around them") {
@@ -279,6 +289,20 @@ TEST_CASE("bench: attention's shapes keep tokens and width while context and hea
   CHECK(seen.count({8192, 128}) == 1);
   CHECK(bench::find_shapes("gpt2-124m", DeviceKind::cuda).tokens() == 16 * 1024);
   CHECK(bench::find_shapes("gpt2-124m", DeviceKind::cpu).tokens() == 2 * 256);
+}
+
+TEST_CASE("bench: activations have the type that was asked for, optimizers and ids their own type") {
+  for (const DType real : {DType::f32, DType::bf16}) {
+    for (const bench::Case& test : bench::cases_named("gpt2-124m", DeviceKind::cuda, real)) {
+      CAPTURE(test.op);
+      const bool flat = test.op == "adamw" || test.op == "sgd" || test.op == "global_norm" || test.op == "cast";
+      int narrow = 0, wide = 0;
+      for (const TensorType& type : test.in) narrow += type.dtype == DType::bf16, wide += type.dtype == DType::f32;
+      CHECK((narrow == 0) == (real == DType::f32 || flat));
+      CHECK((wide == 0) == (real == DType::bf16 && !flat));
+      CHECK(test.attributes.flag("working") == (real == DType::bf16 && (test.op == "adamw" || test.op == "sgd")));
+    }
+  }
 }
 
 TEST_CASE("bench: a datasheet is only quoted for exactly its GPU") {
