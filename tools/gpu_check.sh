@@ -12,6 +12,7 @@
 set -uo pipefail
 
 readonly TRAINING_SECONDS=60
+readonly SANITIZERS=(memcheck synccheck initcheck racecheck)
 
 say() { printf '%s\n' "$*" >&2; }
 fail() {
@@ -132,26 +133,33 @@ last_words() {
   printf '%s' "${line:0:200}"
 }
 
-# step NAME LIMIT COMMAND...: runs it for at most LIMIT seconds (of a run of ten minutes; scaled), output to its log.
-# Exit codes in `accepted` count as success; `verify` LOG may name what is wrong although the code is right, `excuse` LOG
-# why a failure is none.
-accepted=0 verify='' excuse='' running=''
-step() {
-  local name=$1 limit=$(($2 * minutes / 10)) log=$out/logs/$1.log begin=$SECONDS code=0 status detail wrong
+declare -A pid_of=() begin_of=() limit_of=() command_of=()
+
+# start NAME LIMIT COMMAND...: runs it in the background for at most LIMIT seconds (of a run of ten minutes; scaled),
+# output to its log. Without time left the step is booked as failed.
+start() {
+  local name=$1 limit=$(($2 * minutes / 10)) left=$((minutes * 60 - (SECONDS - started)))
   shift 2
-  local left=$((minutes * 60 - (SECONDS - started)))
   if [ "$left" -lt 1 ]; then
-    : >"$log"
+    : >"$out/logs/$name.log"
     book "$name" failed 0 "no time left of $minutes minutes" "$*"
     return 1
   fi
   if [ "$limit" -gt "$left" ]; then limit=$left; fi
+  if [ "$limit" -lt 1 ]; then limit=1; fi
   say "$name: at most $limit s"
-  # In the background, so that a signal to this script is heard at once.
-  timeout --kill-after=10 "$limit" "$@" >"$log" 2>&1 </dev/null &
-  running=$!
-  wait "$running" || code=$?
-  running=''
+  begin_of[$name]=$SECONDS limit_of[$name]=$limit command_of[$name]="$*"
+  timeout --kill-after=10 "$limit" "$@" >"$out/logs/$name.log" 2>&1 </dev/null &
+  pid_of[$name]=$!
+}
+
+# finish NAME: waits for it and books what became of it. Exit codes in `accepted` count as success; `verify` LOG may name
+# what is wrong although the code is right, `excuse` LOG why a failure is none; all three hold for one step.
+accepted=0 verify='' excuse=''
+finish() {
+  local name=$1 log=$out/logs/$1.log code=0 status detail wrong
+  wait "${pid_of[$name]}" || code=$?
+  unset "pid_of[$name]"
   detail=$(last_words "$log")
   case " $accepted " in
     *" $code "*)
@@ -161,7 +169,7 @@ step() {
     *)
       status=failed
       if [ "$code" -eq 124 ] || [ "$code" -eq 137 ]; then
-        detail="stopped after $limit s; last: $detail"
+        detail="stopped after ${limit_of[$name]} s; last: $detail"
       else
         detail="exit code $code; $detail"
       fi
@@ -169,8 +177,17 @@ step() {
       ;;
   esac
   accepted=0 verify='' excuse=''
-  book "$name" "$status" $((SECONDS - begin)) "$detail" "$*"
+  book "$name" "$status" $((SECONDS - begin_of[$name])) "$detail" "${command_of[$name]}"
   [ "$status" = passed ]
+}
+
+step() { start "$@" && finish "$1"; }
+
+# Ends what is running, and leaves the pages as they stand.
+interrupted() {
+  [ "${#pid_of[@]}" -eq 0 ] || kill "${pid_of[@]}"
+  write_pages
+  exit 130
 }
 
 # A filter that matches nothing passes every test: that is a failure.
@@ -230,18 +247,23 @@ expect_machine() {
   fi
 }
 
+# All four tools at once: none of them measures. Cases without the library's products, whose own reads are its business.
 run_sanitizer() {
   local tool sanitizer
+  local cases=${ISOLOSS_SANITIZER_CASES:-add,add_rmsnorm,adamw,global_norm,embedding,rope,gating,cross_entropy,attention_cached,attention_flash}
   sanitizer=$(command -v compute-sanitizer || command -v "$(dirname "$nvcc")/compute-sanitizer")
-  for tool in memcheck synccheck initcheck racecheck; do
+  for tool in "${SANITIZERS[@]}"; do
     if [ -z "$sanitizer" ]; then
       : >"$out/logs/sanitizer-$tool.log"
       book "sanitizer-$tool" skipped 0 "compute-sanitizer is not installed" "compute-sanitizer --tool $tool"
-      continue
+    else
+      start "sanitizer-$tool" 120 "$sanitizer" --tool "$tool" --error-exitcode 99 "$bin/test_gpu" "-tc=$cases"
     fi
+  done
+  for tool in "${SANITIZERS[@]}"; do
+    [ -n "${pid_of[sanitizer-$tool]:-}" ] || continue
     verify=found_errors excuse=sanitizer_refused
-    step "sanitizer-$tool" 60 "$sanitizer" --tool "$tool" --error-exitcode 99 "$bin/test_gpu" \
-      "-tc=${ISOLOSS_SANITIZER_CASES:-add,add_rmsnorm,adamw,global_norm,embedding,rope,gating,classifier,attention_cached,attention_flash}"
+    finish "sanitizer-$tool"
   done
 }
 
@@ -313,7 +335,7 @@ main() {
   rm -f "$out"/bench-*.json "$out/train-124m.jsonl" "$out"/logs/*.log
   gather_facts
   fact[command]="tools/gpu_check.sh $arguments"
-  trap '[ -z "$running" ] || kill "$running"; write_pages; exit 130' INT TERM
+  trap interrupted INT TERM
   write_pages
 
   local keep_going=-k

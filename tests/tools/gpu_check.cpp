@@ -115,6 +115,37 @@ TEST_CASE("gpu_check: tests that did not run, sanitizers that found or refused s
   CHECK(seen == "failed passed passed failed failed skipped failed passed failed ");
 }
 
+TEST_CASE("gpu_check: the sanitizers run side by side, and are skipped where there are none") {
+  const TemporaryFolder tools;
+  // Stands for the tool: says what it was asked for, and finds something in one of four ways.
+  write_file_atomically(std::filesystem::path(tools / "compute-sanitizer"),
+                        "#!/bin/bash\necho \"[doctest] test cases: 1 | $*\"; sleep 2\n"
+                        "[ $2 = racecheck ] && exit 99; echo '==== ERROR SUMMARY: 0 errors'\n");
+  std::filesystem::permissions(std::filesystem::path(tools / "compute-sanitizer"), std::filesystem::perms::all);
+  const std::string path = tools / "";
+  const Pages pages = pages_after("nvcc=/nowhere/nvcc; bin=/programs; began=$SECONDS; PATH=" + path +
+                                  ":$PATH; run_sanitizer; fact[commit]=$((SECONDS - began))");
+  const json& steps = pages.report.at("steps");
+  REQUIRE(steps.size() == 4);
+  for (const json& step : steps) {
+    CHECK(step["status"] == (step["name"] == "sanitizer-racecheck" ? "failed" : "passed"));
+    CHECK(step["command"].get<std::string>().find("/programs/test_gpu -tc=add,") != std::string::npos);
+  }
+  CHECK(std::stoi(pages.report.at("commit").get<std::string>()) < 6);
+  const Pages without = pages_after("nvcc=/nowhere/nvcc; bin=/programs; command() { return 1; }; run_sanitizer");
+  for (const json& step : without.report.at("steps")) {
+    CHECK(step["status"] == "skipped");
+    CHECK(step["detail"] == "compute-sanitizer is not installed");
+  }
+}
+
+TEST_CASE("gpu_check: a signal ends the step at once, and the pages are there") {
+  const Pages pages = pages_after(
+      "(trap interrupted TERM; step good 10 true; step long 60 sleep 60) & sleep 2; kill $!; wait $!", "[ $? = 130 ]");
+  CHECK(pages.report.at("steps").size() == 1);
+  CHECK(pages.report.at("status") == "unfinished");
+}
+
 TEST_CASE("gpu_check: what bench and training left goes into the report") {
   const Pages pages = pages_after(R"(
     printf '{"device": "x", "operations": [1, 2]}\n' >$out/bench-operations.json
