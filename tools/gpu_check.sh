@@ -227,14 +227,6 @@ gather_facts() {
   fact[host_compiler]=$("${CXX:-c++}" --version 2>/dev/null | head -n 1)
 }
 
-# What nvcc calls the GPU: Hopper's own instructions need the a.
-architecture_of() {
-  case $1 in
-    9.0) printf '90a' ;;
-    *) printf '%s' "${1//./}" ;;
-  esac
-}
-
 # A GPU, nvcc, a compiler, CMake and the libraries, or one line that says what is missing.
 expect_machine() {
   nvidia-smi -L 2>/dev/null | grep -q '^GPU 0' || fail "expected an NVIDIA GPU (nvidia-smi -L), got none"
@@ -346,7 +338,7 @@ main() {
   if [ -e .deps/versions.txt ]; then build_flags+=("-DISOLOSS_DEPS=$PWD/.deps"); fi
   step configure 60 cmake -S . -B "$build" "${build_flags[@]}" -DCMAKE_BUILD_TYPE=Release -DISOLOSS_TESTS=ON \
     -DISOLOSS_CUDA=ON "-DISOLOSS_NVCC=$nvcc" \
-    "-DCMAKE_CUDA_ARCHITECTURES=$(architecture_of "${fact[compute_capability]}")"
+    -DCMAKE_CUDA_ARCHITECTURES=native
   step build 300 cmake --build "$build" --parallel "$(nproc)" --target tokenize train bench -- "$keep_going"
   step build-tests 240 cmake --build "$build" --parallel "$(nproc)" --target test_gpu test_gpu_training -- "$keep_going"
   verify=ran_some_tests

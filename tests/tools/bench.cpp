@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "simt/host_device.h"
+#include "tools/bench/datasheet.h"
 #include "tools/bench/device_peers.h"
 #include "tools/bench/measure.h"
 #include "tools/bench/operation.h"

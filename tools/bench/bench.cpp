@@ -32,10 +32,11 @@ int run(Options options) {
   Request& request = options.request;
   check(request);
   std::setvbuf(stdout, nullptr, _IOLBF, 0);  // who is cut short keeps the rows that are done
-  if (!options.precision.empty()) request.precision = precision_of(options.precision);
-  const Device device = open_device(options.device, request.precision);
+  const std::string& asked = options.precision;
+  const Device device = open_device(options.device, asked.empty() ? Precision::fp32 : precision_of(asked),
+                                    asked.empty() ? Precision::bf16 : precision_of(asked));
   request.device = device.name;
-  if (options.precision.empty() && !device.machine.on_host()) request.precision = Precision::bf16;
+  request.precision = device.precision;
   const nlohmann::json report = run_session(request, device.machine);
   if (report.is_null()) return kInterrupted;
   if (!options.json_file.empty()) write_file_atomically(options.json_file, report.dump(2) + "\n");

@@ -8,7 +8,10 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/training_model.h"
+#include "kernels/core/ceilings.h"
 #include "kernels/core/error.h"
+#include "tools/bench/datasheet.h"
+#include "tools/bench/device_products.h"
 #include "tools/bench/report.h"
 #include "tools/common/program.h"
 
@@ -35,6 +38,12 @@ json facts_of(const Request& request, const Machine& machine) {
   facts["l2_bytes"] = properties.l2_bytes;
   facts["memory_bytes"] = machine.cuda().total_memory();
   return facts;
+}
+
+Ceilings ceilings_of(const Request& request, const Machine& machine) {
+  if (machine.on_host()) return measure_ceilings();
+  return measure_ceilings(machine.cuda(), machine.stream(), real_of(request.precision), uses_tf32(machine),
+                          request.ceiling_sizes.matmul, request.ceiling_sizes.copy_bytes);
 }
 
 json operations(const Request& request, const Machine& machine, const Report& report) {
@@ -100,9 +109,7 @@ json run_session(const Request& request, const Machine& machine) {
   if (request.wants(kGemm) && machine.kind() == DeviceKind::ref) {
     fail_input("bench gemm", "device cpu or cuda", request.device);
   }
-  const DType real = real_of(request.precision);
-  const Ceilings ceilings =
-      machine.on_host() ? measure_ceilings() : measure_device_ceilings(machine, real, 1.0, request.ceiling_sizes);
+  const Ceilings ceilings = ceilings_of(request, machine);
   const Report report(machine.on_host(), ceilings, name_of(request.precision));
   json result = facts_of(request, machine);
   result["ceilings"] = report.ceilings();

@@ -1,15 +1,22 @@
 // One run of bench on an open machine: ceilings, then whatever was asked for, as text and as one JSON object.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
 #include "engine/machine.h"
 #include "engine/run_config.h"
-#include "tools/bench/device_ceilings.h"
 
 namespace isoloss::bench {
+
+/// Of what measures a device's ceilings (kernels/core/ceilings.h).
+struct CeilingSizes {
+  std::int64_t matmul = 8192;
+  std::size_t copy_bytes = std::size_t{1} << 30;
+};
 
 struct Request {
   std::vector<std::string> what;  ///< op names, "gemm", "train"; empty: all ops
