@@ -94,8 +94,8 @@ class CudaDevice {
   virtual Event create_event(bool timing) = 0;
   virtual void destroy_event(Event event) = 0;
   virtual void record(Event event, Stream stream) = 0;  ///< in a capture: at every replay
-  virtual void wait(Stream stream, Event event) = 0;  ///< the stream waits, not the host
-  virtual void synchronize_event(Event event) = 0;    ///< the host waits
+  virtual void wait(Stream stream, Event event) = 0;    ///< the stream waits, not the host
+  virtual void synchronize_event(Event event) = 0;      ///< the host waits
   virtual double milliseconds(Event from, Event to) = 0;
 
   /// Everything that `work` puts on `stream`, as one graph that can be replayed; nothing runs meanwhile.
