@@ -34,8 +34,8 @@ void launch(DeviceContext& context, void (*kernel)(P...), dim3 grid, dim3 block,
   std::apply(
       [&](P&... value) {
         void* pointers[] = {&value..., nullptr};
-        // More than 48 KiB must be asked for; what the device does not have is an error here.
-        if (shared_bytes > 48 * 1024) {
+        // More than 48 KiB, static arrays included, must be asked for; what the device does not have is an error here.
+        if (shared_bytes > 0) {
           check_cuda(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
                                           cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)));
         }
