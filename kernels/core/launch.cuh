@@ -15,6 +15,17 @@ inline void check_cuda(cudaError_t status) {
   if (status != cudaSuccess) throw CudaFailure(cudaGetErrorString(status));
 }
 
+/// Bytes of dynamic shared memory that a block of `kernel` may ask for on this GPU.
+template <class... P>
+std::size_t most_shared(void (*kernel)(P...)) {
+  int device = 0, bytes = 0;
+  cudaFuncAttributes attributes;
+  check_cuda(cudaGetDevice(&device));
+  check_cuda(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
+  check_cuda(cudaFuncGetAttributes(&attributes, reinterpret_cast<const void*>(kernel)));
+  return static_cast<std::size_t>(bytes) - attributes.sharedSizeBytes;
+}
+
 /// Starts `kernel` on the context's stream. Arguments are converted to the kernel's parameter types as in a call.
 template <class... P, class... A>
 void launch(DeviceContext& context, void (*kernel)(P...), dim3 grid, dim3 block, std::size_t shared_bytes,
@@ -35,6 +46,11 @@ void launch(DeviceContext& context, void (*kernel)(P...), dim3 grid, dim3 block,
 }
 
 #else
+
+template <class... P>
+std::size_t most_shared(void (*)(P...)) {
+  return 226 * 1024;
+}
 
 template <class... P, class... A>
 void launch(DeviceContext& context, void (*kernel)(P...), dim3 grid, dim3 block, std::size_t shared_bytes,

@@ -7,7 +7,7 @@
 // Angles, sines and cosines are computed in the dtype of the tensor (f32 or f64; in f32 for bf16), as PyTorch
 // implementations do.
 // FLOPs: 6 a pair (4 multiplications, 2 additions); the angles are shared by batch and heads and not counted.
-// Scratch (cpu, cuda): cosine and sine tables, 2 · T · D/2 floats.
+// Scratch (cpu): cosine and sine tables, 2 · T · D/2 floats. On cuda D is at most 512.
 #pragma once
 
 #include <cmath>

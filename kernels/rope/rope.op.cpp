@@ -28,7 +28,7 @@ Cost cost(const OpTypes& types, std::span<const Mode> mode) {
 
 std::size_t scratch(const OpTypes& types, DeviceKind device, int) {
   const RopeDims dims(types.attributes, types.in[0].shape);
-  return device != DeviceKind::ref ? static_cast<std::size_t>(dims.T * dims.D) * sizeof(float) : 0;
+  return device == DeviceKind::cpu ? static_cast<std::size_t>(dims.T * dims.D) * sizeof(float) : 0;
 }
 
 }  // namespace
