@@ -8,6 +8,7 @@
 # Writes gpu_check.json, gpu_check.md and logs/ to DIR (default build-gpu/check), after every step anew, and goes on after
 # a step that fails; exit code 1 if one did.
 #   ISOLOSS_BUILD_DIR         build folder (default: build-gpu)
+#   ISOLOSS_COMMIT            the commit, for sources that travelled without their history
 #   ISOLOSS_SANITIZER_CASES   test cases that compute-sanitizer sees, in doctest's form
 set -uo pipefail
 

@@ -275,6 +275,21 @@ TEST_CASE("bench: the report of a device is complete") {
   CHECK(on.device->launches_replayed > 3);
 }
 
+TEST_CASE("bench: the host has the same table, without copies and peers") {
+  bench::Request request = tiny_request(Precision::fp32);
+  request.what = {"linear", "linear_backward", "attention_flash", "gating"};
+  const json report = bench::run_session(request, DeviceKind::cpu);
+  CHECK(report.at("device") == "cpu");
+  CHECK_FALSE(report.contains("driver"));
+  CHECK(positive(report.at("ceilings").at("fma_flops_per_second")));
+  CHECK(report.at("operations").size() == 2 * 5 + 2);  // five linear layers, forward and backward
+  for (const json& row : report["operations"]) {
+    CHECK(row.at("copies") == 1);
+    CHECK(row.at("peer").is_null());
+    CHECK(positive(row.at("seconds_median")));
+  }
+}
+
 TEST_CASE("bench: attention's shapes keep tokens and width while context and heads change") {
   const auto cases = bench::cases_named("attention", DeviceKind::cuda, DType::bf16);
   std::set<std::pair<std::int64_t, std::int64_t>> seen;  // context, head dimension
