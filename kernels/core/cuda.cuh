@@ -5,6 +5,7 @@
 //   SHARED(float, partial, [4][32]);       a static __shared__ array (or, without brackets, a variable)
 //   DYNAMIC_SHARED(bf16, tiles);           bf16* tiles: the launch's dynamic shared memory
 //   UNROLL for (…)                         #pragma unroll
+//   ROLLED for (…)                         #pragma unroll 1: stays a loop
 #pragma once
 
 #include <cstdint>
@@ -17,6 +18,7 @@
   extern __shared__ __align__(1024) unsigned char isoloss_dynamic_shared[]; \
   type* const name = reinterpret_cast<type*>(isoloss_dynamic_shared)
 #define UNROLL _Pragma("unroll")
+#define ROLLED _Pragma("unroll 1")
 #else
 #include "simt/cuda.h"
 #endif
