@@ -63,7 +63,7 @@ DEVICE int first_key(const Sizes& sizes, int q) {
 DEVICE bool live(const Sizes& sizes, int q, int k) { return q < sizes.T && sees(sizes, q - k); }
 /// Whether some pair lives, or every pair, of a rectangle of `queries` from q on and `keys` from k on.
 DEVICE bool any_live(const Sizes& sizes, int q, int queries, int k, int keys) {
-  return k < min(q + queries, sizes.T) && k + keys > first_key(sizes, q);
+  return q < sizes.T && k < min(q + queries, sizes.T) && k + keys > first_key(sizes, q);
 }
 DEVICE bool all_live(const Sizes& sizes, int q, int queries, int k, int keys) {
   return k + keys <= q + 1 && k >= first_key(sizes, q + queries - 1);
