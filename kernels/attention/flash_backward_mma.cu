@@ -18,6 +18,11 @@ struct Backward {
   Dropout dropout;
 };
 
+/// Of one query.
+struct RowStatistics {
+  float lse, delta;
+};
+
 /// A block owns 64 rows for each piece of 16 that a warp owns, and sees 32 partners at a time; these lie in shared
 /// memory twice, since the next ones are on their way. `held`: own rows are left operands in registers.
 template <int pieces, bool held>
@@ -25,8 +30,11 @@ struct Tiling {
   static constexpr int kPieces = pieces, kOwn = 16 * kPieces, kRows = kMmaWarps * kOwn;
   static constexpr int kPartners = 32, kColumns = kPartners / 8;
   static constexpr bool kHeld = held;
+  static constexpr int elements(int width) { return (2 * kRows + 2 * 2 * kPartners) * width; }
+  static constexpr int kStatistics = kRows;  ///< of own rows, or two stages of partners
+  static_assert(kStatistics >= 2 * kPartners);
   static constexpr std::size_t bytes(int width) {
-    return static_cast<std::size_t>((2 * kRows + 2 * 2 * kPartners) * width) * sizeof(bf16);
+    return static_cast<std::size_t>(elements(width)) * sizeof(bf16) + kStatistics * sizeof(RowStatistics);
   }
 };
 // What the 255 registers of a thread have room for, beside two sums of `width` columns or one.
@@ -35,19 +43,17 @@ using KeyTiling = Tiling<width <= 64 ? 2 : 1, false>;
 template <int width>
 using QueryTiling = Tiling<width <= 96 ? 2 : 1, width != 96>;
 
-/// The two tiles of what a block owns and the two stages of two tiles of partners.
+/// The two tiles of what a block owns, the two stages of two tiles of partners, and statistics of queries.
 template <int width, class Tiling>
 struct Tiles {
   bf16* memory;
   DEVICE SharedTile<width> own(int which) const { return {memory, which * Tiling::kRows * width}; }
+  DEVICE RowStatistics* statistics() const {
+    return reinterpret_cast<RowStatistics*>(memory + Tiling::elements(width));
+  }
   DEVICE SharedTile<width> partners(int stage, int which) const {
     return {memory, (2 * Tiling::kRows + (2 * stage + which) * Tiling::kPartners) * width};
   }
-};
-
-/// What the saved statistics of a query enter the recomputation as.
-struct RowStatistics {
-  float lse, delta;
 };
 
 /// From scores and flows = dP to the left operands of the second products: scores become P as dropout left it (but for
@@ -100,8 +106,8 @@ __global__ void __launch_bounds__(kMmaThreads, 2) key_gradients(const __grid_con
   constexpr int kPieces = Tiling::kPieces, kOwn = Tiling::kOwn, kColumns = Tiling::kColumns;
   constexpr int kQueries = Tiling::kPartners;
   DYNAMIC_SHARED(bf16, memory);
-  SHARED(RowStatistics, statistics, [2][kQueries]);
   const Tiles<width, Tiling> tiles{memory};
+  RowStatistics* const statistics = tiles.statistics();
   const Sizes& sizes = p.sizes;
   const int b = static_cast<int>(blockIdx.z), kv = static_cast<int>(blockIdx.y), group = sizes.H / sizes.K;
   const int first = static_cast<int>(blockIdx.x) * Tiling::kRows;
@@ -121,8 +127,8 @@ __global__ void __launch_bounds__(kMmaThreads, 2) key_gradients(const __grid_con
       // Beyond the text zeros, which with rows of zeros give zeros.
       const std::int64_t head = (static_cast<std::int64_t>(b) * sizes.H + h) * sizes.T;
       const bool valid = tile + row < sizes.T;
-      copy_word_async(&statistics[stage][row].lse, valid ? p.lse + head + tile + row : p.lse, valid);
-      copy_word_async(&statistics[stage][row].delta, valid ? p.delta + head + tile + row : p.delta, valid);
+      copy_word_async(&statistics[stage * kQueries + row].lse, valid ? p.lse + head + tile + row : p.lse, valid);
+      copy_word_async(&statistics[stage * kQueries + row].delta, valid ? p.delta + head + tile + row : p.delta, valid);
     }
     commit_copies();
   };
@@ -148,7 +154,7 @@ __global__ void __launch_bounds__(kMmaThreads, 2) key_gradients(const __grid_con
       if (!all_live(sizes, tile, kQueries, k, kOwn)) mask_dead<true>(scores, sizes, k, tile);
       add_dots(flows, values, douts);
       differentiate(scores, flows, p, kept,
-                    [&](int, int j, int e) { return statistics[stage][8 * j + piece_column(e)]; });
+                    [&](int, int j, int e) { return statistics[stage * kQueries + 8 * j + piece_column(e)]; });
       add_weighted(dvalues, scores, douts);
       add_weighted(dkeys, flows, queries);
     }
@@ -170,8 +176,8 @@ __global__ void __launch_bounds__(kMmaThreads, 2) query_gradients(const __grid_c
   constexpr int kPieces = Tiling::kPieces, kOwn = Tiling::kOwn, kColumns = Tiling::kColumns;
   constexpr int kKeys = Tiling::kPartners;
   DYNAMIC_SHARED(bf16, memory);
-  SHARED(RowStatistics, statistics, [Tiling::kRows]);
   const Tiles<width, Tiling> tiles{memory};
+  RowStatistics* const statistics = tiles.statistics();
   const Sizes& sizes = p.sizes;
   const int b = static_cast<int>(blockIdx.z), h = static_cast<int>(blockIdx.y), kv = h / (sizes.H / sizes.K);
   const int first = static_cast<int>(gridDim.x - 1 - blockIdx.x) * Tiling::kRows;  // the longest rows start first
