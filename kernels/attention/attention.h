@@ -17,8 +17,9 @@
 // (an input that is modified) with keys | values, then attends to the rows up to it. No gradient, no dropout.
 //
 // All real tensors share one dtype, f32 or f64; the cpu versions handle f32 and pass f64 on to ref. On cuda f32 or bf16,
-// with lse float32 and D at most 128 (attention_cached and the naive ops: any D); arithmetic is float32 without tensor
-// cores there.
+// with lse float32 and D at most 128 (attention_cached and the naive ops: any D). There flash in bf16 with D a multiple
+// of 8 takes tensor cores: sums are float32, P and dS are rounded to bf16 before their second product. Everything else
+// is float32 arithmetic without them.
 // FLOPs: forward 4·D, backward 8·D for each live pair and query head, and a few for the softmax. Recomputation is not
 // counted. Bytes: each operand once.
 #pragma once

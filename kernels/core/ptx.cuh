@@ -61,6 +61,13 @@ DEVICE void copy_async(void* shared, const void* global, bool valid ISOLOSS_WHER
                    :: "r"(shared_address(shared)), "l"(global), "r"(valid ? 16 : 0) : "memory"),
       simt::copy_async(shared, global, 16, valid ? 16 : 0, where));
 }
+/// The same for 4 bytes.
+DEVICE void copy_word_async(void* shared, const void* global, bool valid ISOLOSS_WHERE) {
+  ISOLOSS_PTX(
+      asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;"
+                   :: "r"(shared_address(shared)), "l"(global), "r"(valid ? 4 : 0) : "memory"),
+      simt::copy_async(shared, global, 4, valid ? 4 : 0, where));
+}
 /// Ends a group of copies.
 DEVICE void commit_copies() { ISOLOSS_PTX(asm volatile("cp.async.commit_group;" ::: "memory"), simt::commit_copies()); }
 /// Waits until at most `left` groups of this thread's copies are under way; a barrier makes them visible to others.

@@ -180,6 +180,13 @@ TEST_CASE("impossible launches are refused") {
   CHECK(contains(error_of(
                      32, [] {}, 300 * 1024),
                  "bytes of shared memory"));
+  const auto both = [] {
+    SHARED(int, one, [1]);
+    one[0] = 0;
+  };
+  CHECK(contains(error_of(32, both, 48 * 1024), "more than 48 KiB of static and dynamic"));
+  CHECK(error_of(32, both, 48 * 1024 - 4) == "");
+  CHECK(error_of(32, both, 48 * 1024 + 4) == "");  // more than 48 KiB of dynamic memory are asked for
 }
 
 TEST_CASE("a captured stream records instead of running") {
