@@ -9,6 +9,7 @@
 
 #include "kernels/core/gemm_tile.h"
 #include "kernels/core/parallel.h"
+#include "kernels/core/shares.h"
 
 namespace isoloss {
 
@@ -95,6 +96,7 @@ struct Cut {
   std::int64_t own_width() const { return shares_a ? kTileColumns : kTileRows; }
   std::int64_t multiplications() const { return shared.count * own.count; }
   std::int64_t buffers() const { return shared_direct ? 0 : std::min<std::int64_t>(2, panels); }
+  std::int64_t shares(int threads) const { return 2 * panels * threads; }
   std::int64_t panel_floats() const { return round_up(shared.strips * shared_width() * panel_depth, 16); }
   std::int64_t chunk_floats() const { return own_direct ? 0 : round_up(own.each * own_width() * depth, 16); }
 };
@@ -103,7 +105,7 @@ using Counter = std::atomic<std::int32_t>;  // these only grow
 
 /// How far a panel is.
 struct PanelState {
-  Counter packed{0}, multiplied{0};
+  Counter taken{0}, packed{0}, multiplied{0};  // packing tasks begun and done, multiplications done
 };
 
 void wait_until(const Counter& counter, std::int64_t value) {
@@ -126,28 +128,52 @@ class Product {
         own_(shares_a ? lines_of_b(problem) : lines_of_a(problem)) {
     panels_ = static_cast<float*>(scratch);
     chunks_ = panels_ + cut_.buffers() * cut_.panel_floats();
-    states_ = reinterpret_cast<PanelState*>(chunks_ + threads() * cut_.chunk_floats());
-    for (std::int64_t panel = 0; panel < cut_.panels; ++panel) new (states_ + panel) PanelState;
+    shares_ = reinterpret_cast<Share*>(chunks_ + threads() * cut_.chunk_floats());
+    for (std::int64_t i = 0; i < cut_.shares(threads()); ++i) new (shares_ + i) Share;
+    states_ = reinterpret_cast<PanelState*>(shares_ + cut_.shares(threads()));
+    for (std::int64_t panel = 0; panel < cut_.panels; ++panel) {
+      new (states_ + panel) PanelState;
+      for (int thread = 0; thread < threads(); ++thread) {
+        const std::int64_t begin = cut_.multiplications() * thread / threads();
+        const std::int64_t end = cut_.multiplications() * (thread + 1) / threads();
+        const std::int64_t middle = panel + 1 < cut_.panels ? begin + (end - begin) / 2 : end;
+        shares(panel, 0)[thread].fill(begin, middle);
+        shares(panel, 1)[thread].fill(middle, end);
+      }
+    }
     finished_ = reinterpret_cast<Counter*>(states_ + cut_.panels);
     for (std::int64_t i = 0; i < cut_.multiplications(); ++i) new (finished_ + i) Counter(0);
   }
 
-  // The tasks in the order in which the pool hands them out: the packing of panel 0; then for every panel the first
-  // half of its multiplications, the packing of the next panel, the other half. A task waits only for tasks before it,
-  // and the pool starts tasks in order, so somebody is always at work on what is waited for.
-  std::int64_t tasks() const { return cut_.panels * (cut_.packs + cut_.multiplications()); }
-
-  void run(std::int64_t task, int thread) {
-    if (task < cut_.packs) return pack(0, task);
-    task -= cut_.packs;
-    const std::int64_t round = cut_.multiplications() + cut_.packs, half = cut_.multiplications() / 2;
-    const std::int64_t panel = task / round, index = task % round;
-    if (panel + 1 == cut_.panels || index < half) return multiply(panel, index, thread);
-    if (index < half + cut_.packs) return pack(panel + 1, index - half);
-    multiply(panel, index - cut_.packs, thread);
+  // The order of the work: the packing of panel 0; then for every panel the first half of each thread's multiplications,
+  // the packing of the next panel, the other half. Every thread goes through all of it and takes what is not yet taken.
+  // Who waits does so for work further up, which somebody has taken and is at.
+  void work(int thread) {
+    pack_panel(0);
+    for (std::int64_t panel = 0; panel < cut_.panels; ++panel) {
+      multiply_half(panel, 0, thread);
+      if (panel + 1 == cut_.panels) break;
+      pack_panel(panel + 1);
+      multiply_half(panel, 1, thread);
+    }
   }
 
  private:
+  Share* shares(std::int64_t panel, int half) const { return shares_ + (2 * panel + half) * threads(); }
+
+  void pack_panel(std::int64_t panel) {
+    if (cut_.packs == 0) return;
+    for (std::int32_t piece; (piece = states_[panel].taken.fetch_add(1, std::memory_order_relaxed)) < cut_.packs;) {
+      pack(panel, piece);
+    }
+  }
+
+  void multiply_half(std::int64_t panel, int half, int thread) {
+    for (std::int64_t index; (index = take_share(shares(panel, half), threads(), thread)) != Share::kNone;) {
+      multiply(panel, index, thread);
+    }
+  }
+
   float* panel_data(std::int64_t panel) const { return panels_ + panel % cut_.buffers() * cut_.panel_floats(); }
 
   /// f(k within the matrix, depth, k within the panel) for the depth blocks of a panel.
@@ -224,6 +250,7 @@ class Product {
   const Cut& cut_;
   const Lines shared_, own_;
   float *panels_, *chunks_;
+  Share* shares_;  // by panel, half and thread: its multiplications
   PanelState* states_;
   Counter* finished_;  // by multiplication: panels it has done
 };
@@ -234,9 +261,9 @@ void run(const GemmProblem& problem, const Cut& cut, void* scratch) {
   const auto flops =
       2 * static_cast<double>(problem.m) * static_cast<double>(problem.n) * static_cast<double>(problem.k);
   if (flops < kMinParallelFlops) {
-    for (std::int64_t task = 0; task < product.tasks(); ++task) product.run(task, 0);
+    product.work(0);
   } else {
-    parallel_tasks(product.tasks(), [&](std::int64_t task, int thread) { product.run(task, thread); });
+    parallel_tasks(threads(), [&](std::int64_t, int thread) { product.work(thread); });
   }
 }
 
@@ -271,7 +298,9 @@ std::size_t gemm_scratch(const GemmProblem& problem, int threads) {
   if (problem.m <= 0 || problem.n <= 0 || problem.k <= 0) return 0;
   const Cut cut(problem, threads);
   const std::int64_t floats = cut.buffers() * cut.panel_floats() + threads * cut.chunk_floats();
-  return static_cast<std::size_t>(floats) * sizeof(float) + static_cast<std::size_t>(cut.panels) * sizeof(PanelState) +
+  return static_cast<std::size_t>(floats) * sizeof(float) +
+         static_cast<std::size_t>(cut.shares(threads)) * sizeof(Share) +
+         static_cast<std::size_t>(cut.panels) * sizeof(PanelState) +
          static_cast<std::size_t>(cut.multiplications()) * sizeof(Counter);
 }
 
