@@ -109,7 +109,8 @@ void multiply_strips(std::int64_t depth, Strip a, Strip b, float* c, std::int64_
       __builtin_prefetch(b.data + v * kVecWidth + kPrefetchRows * b.step);
       __builtin_prefetch(b.data + v * kVecWidth + b.next, 0, 2);
     });
-    __builtin_prefetch(a.data + a.next, 0, 2);
+    // Where A is read in place, the next strip begins in the cache line in which this one ends.
+    __builtin_prefetch(a.data + a.next + rows - 1, 0, 2);
     unrolled<rows>([&](auto i) __attribute__((always_inline)) {
       const Vec a_element(a.data[i]);
       unrolled<vectors>([&](auto v)

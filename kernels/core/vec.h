@@ -166,9 +166,30 @@ inline Vec select(VecMask mask, Vec a, Vec b) {
 #endif
 }
 
-/// The larger; where either is NaN, `b`: right when a NaN in `a` is not wanted or shows up elsewhere.
-inline Vec max_number(Vec a, Vec b) { return select(a > b, a, b); }
-inline Vec min_number(Vec a, Vec b) { return select(a < b, a, b); }
+/// The larger; where either is NaN, `b`: right when a NaN in `a` is not wanted or shows up elsewhere. That is what the
+/// instruction does, but the compiler does not see it in a comparison under -fno-fast-math.
+inline Vec max_number(Vec a, Vec b) {
+#if defined(__AVX512F__)
+  return Vec(Vec::Native(_mm512_maskz_max_ps(0xffff, __m512(a.native), __m512(b.native))));
+#elif defined(__AVX2__)
+  return Vec(Vec::Native(_mm256_max_ps(__m256(a.native), __m256(b.native))));
+#elif defined(__SSE2__)
+  return Vec(Vec::Native(_mm_max_ps(__m128(a.native), __m128(b.native))));
+#else
+  return select(a > b, a, b);
+#endif
+}
+inline Vec min_number(Vec a, Vec b) {
+#if defined(__AVX512F__)
+  return Vec(Vec::Native(_mm512_maskz_min_ps(0xffff, __m512(a.native), __m512(b.native))));
+#elif defined(__AVX2__)
+  return Vec(Vec::Native(_mm256_min_ps(__m256(a.native), __m256(b.native))));
+#elif defined(__SSE2__)
+  return Vec(Vec::Native(_mm_min_ps(__m128(a.native), __m128(b.native))));
+#else
+  return select(a < b, a, b);
+#endif
+}
 /// The larger; NaN where either is NaN.
 inline Vec max(Vec a, Vec b) { return select(a != a, a, max_number(a, b)); }
 inline Vec min(Vec a, Vec b) { return select(a != a, a, min_number(a, b)); }
