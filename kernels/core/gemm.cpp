@@ -145,9 +145,9 @@ class Product {
     for (std::int64_t i = 0; i < cut_.multiplications(); ++i) new (finished_ + i) Counter(0);
   }
 
-  // The order of the work: the packing of panel 0; then for every panel the first half of each thread's multiplications,
-  // the packing of the next panel, the other half. Every thread goes through all of it and takes what is not yet taken.
-  // Who waits does so for work further up, which somebody has taken and is at.
+  // The order of the work: the packing of panel 0; then for every panel the first half of each thread's
+  // multiplications, the packing of the next panel, the other half. Every thread goes through all of it and takes what
+  // is not yet taken. Who waits does so for work further up, which somebody has taken and is at.
   void work(int thread) {
     pack_panel(0);
     for (std::int64_t panel = 0; panel < cut_.panels; ++panel) {
@@ -227,6 +227,7 @@ class Product {
         }
       }
     });
+    if (p_.finish.apply != nullptr) finish_streams();
     finished_[index].fetch_add(1, std::memory_order_acq_rel);
     states_[panel].multiplied.fetch_add(1, std::memory_order_acq_rel);
   }
@@ -274,6 +275,7 @@ void clear(const GemmProblem& p) {
     if (!p.accumulate) std::fill(c, c + p.n, 0.0f);
     if (p.finish.apply != nullptr) p.finish.apply(p.finish.context, {c, row, 0, 1, p.n});
   }
+  finish_streams();
 }
 
 template <int vectors, bool whole>

@@ -106,6 +106,19 @@ class Vec {
     for (std::int64_t lane = 0; lane < n; ++lane) to[lane] = native[lane];
 #endif
   }
+  /// Stores past the caches, for what is not read again soon: does not fetch the line first, and throws nothing out.
+  /// `to` is a multiple of the register. Other threads see it after finish_streams().
+  void stream(float* to) const {
+#if defined(__AVX512F__)
+    _mm512_stream_ps(to, __m512(native));
+#elif defined(__AVX2__)
+    _mm256_stream_ps(to, __m256(native));
+#elif defined(__SSE2__)
+    _mm_stream_ps(to, __m128(native));
+#else
+    store(to);
+#endif
+  }
   float operator[](int lane) const { return native[lane]; }
 
   friend Vec operator+(Vec a, Vec b) { return Vec(a.native + b.native); }
@@ -143,6 +156,13 @@ class Vec {
   }
 #endif
 };
+
+/// Before another thread is told that something was streamed.
+inline void finish_streams() {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
+}
 
 /// a · b + c, rounded once where the machine can (the whole project allows contraction).
 inline Vec fma(Vec a, Vec b, Vec c) {
