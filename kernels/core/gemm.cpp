@@ -27,7 +27,11 @@ constexpr std::int64_t kMaxDepth = 384;
 constexpr std::int64_t kPanelBytes = std::int64_t{4} << 20;
 // The part of the other operand that a task works on stays in the second-level cache.
 constexpr std::int64_t kChunkBytes = std::int64_t{128} << 10;
-constexpr std::int64_t kTasksPerThread = 8;
+constexpr std::int64_t kTasksPerThread = 16;
+// Rows of A that are read for fewer strips of B than this are not worth packing.
+constexpr std::int64_t kMinStripsToPack = 17;
+// Rows so far apart, or a multiple of it, fall on one set of the first-level cache, which holds fewer than a strip has.
+constexpr std::int64_t kSetBytes = 4096;
 constexpr std::int64_t kMinSharedStrips = 8;  // below this, packing the chunk of a task costs more than balance brings
 // Products below this are computed by the caller: waking the pool takes a few microseconds.
 constexpr double kMinParallelFlops = 1e6;
@@ -52,6 +56,9 @@ struct Lines {
 
   /// Whether the lines lie side by side, as the inner loop wants them.
   bool direct() const { return step_line == 1; }
+  detail::Strip strip(std::int64_t line, std::int64_t k, int width) const {
+    return {data + line * step_line + k * step_k, step_k, width * step_line, step_line};
+  }
 };
 Lines lines_of_a(const GemmProblem& p) { return {p.a, p.m, p.transpose_a ? 1 : p.lda, p.transpose_a ? p.lda : 1}; }
 Lines lines_of_b(const GemmProblem& p) { return {p.b, p.n, p.transpose_b ? p.ldb : 1, p.transpose_b ? 1 : p.ldb}; }
@@ -62,7 +69,8 @@ struct Cut {
   std::int64_t panel_depth;  ///< k of a panel, a multiple of `depth`
   std::int64_t panels;
   bool shares_a;                   ///< the shared operand is A, each task has its part of B; else the other way round
-  bool shared_direct, own_direct;  ///< read in place, not packed
+  bool shared_direct, own_direct;  ///< stored as the inner loop wants it: read in place, not packed
+  bool own_packed;                 ///< of the others, rows of A may still be read in place
   std::int64_t packs;              ///< packing tasks a panel
   Parts shared{1, 1}, own{1, 1};   ///< a multiplication for every pair of parts
 
@@ -73,6 +81,8 @@ struct Cut {
     shares_a = a_direct != b_direct ? a_direct : p.m <= p.n;
     shared_direct = shares_a ? a_direct : b_direct;
     own_direct = shares_a ? b_direct : a_direct;
+    const std::int64_t row_bytes = p.lda * static_cast<std::int64_t>(sizeof(float));
+    own_packed = !own_direct && (shares_a || p.n > kTileColumns * (kMinStripsToPack - 1) || row_bytes % kSetBytes == 0);
 
     const std::int64_t depths = std::max<std::int64_t>(1, ceil_div(p.k, kMaxDepth));
     depth = round_up(ceil_div(p.k, depths), 8);
@@ -205,20 +215,20 @@ class Product {
     wait_until(finished_[index], panel);  // the panel before adds to the same part of C
     wait_until(states_[panel].packed, cut_.packs);
     for_each_depth(panel, [&](std::int64_t k, std::int64_t depth, std::int64_t k_in_panel) {
-      if (!cut_.own_direct) {
+      if (cut_.own_packed) {
         detail::pack_lines<kOwnWidth>(own_.data + own_begin * own_.step_line + k, own_.step_line, own_end - own_begin,
                                       depth, chunk);
       }
       for (std::int64_t line = shared_begin; line < shared_end; line += kSharedWidth) {
         const Strip shared_strip =
             cut_.shared_direct
-                ? direct_strip(shared_, line, k, kSharedWidth)
+                ? shared_.strip(line, k, kSharedWidth)
                 : Strip{panel_data(panel) + k_in_panel * cut_.shared.strips * kSharedWidth + line * depth, kSharedWidth,
                         kSharedWidth * depth};
         for (std::int64_t own_line = own_begin; own_line < own_end; own_line += kOwnWidth) {
-          const Strip own_strip = cut_.own_direct
-                                      ? direct_strip(own_, own_line, k, kOwnWidth)
-                                      : Strip{chunk + (own_line - own_begin) * depth, kOwnWidth, kOwnWidth * depth};
+          const Strip own_strip = cut_.own_packed
+                                      ? Strip{chunk + (own_line - own_begin) * depth, kOwnWidth, kOwnWidth * depth}
+                                      : own_.strip(own_line, k, kOwnWidth);
           if constexpr (shares_a) {
             multiply_tile(line, own_line, k, depth, shared_strip, own_strip);
           } else {
@@ -228,12 +238,9 @@ class Product {
       }
     });
     if (p_.finish.apply != nullptr) finish_streams();
+    if (cut_.panels == 1) return;  // nobody waits
     finished_[index].fetch_add(1, std::memory_order_acq_rel);
     states_[panel].multiplied.fetch_add(1, std::memory_order_acq_rel);
-  }
-
-  static Strip direct_strip(const Lines& lines, std::int64_t line, std::int64_t k, int width) {
-    return {lines.data + line + k * lines.step_k, lines.step_k, width};
   }
 
   void multiply_tile(std::int64_t row, std::int64_t column, std::int64_t k, std::int64_t depth, Strip a,
@@ -241,7 +248,7 @@ class Product {
     const std::int64_t rows = std::min<std::int64_t>(kTileRows, p_.m - row);
     const std::int64_t columns = std::min<std::int64_t>(kTileColumns, p_.n - column);
     float* const c = p_.c + row * p_.ldc + column;
-    detail::multiply_strips_for(rows, columns)(depth, a, b, c, p_.ldc, columns, p_.accumulate || k > 0);
+    detail::multiply_strips_for(rows, columns, a.line)(depth, a, b, c, p_.ldc, columns, p_.accumulate || k > 0);
     if (k + depth == p_.k && p_.finish.apply != nullptr) {
       p_.finish.apply(p_.finish.context, {c, row, column, rows, columns});
     }
@@ -281,14 +288,17 @@ void clear(const GemmProblem& p) {
 template <int vectors, bool whole>
 constexpr auto kernels_by_rows() {
   return []<int... rows>(std::integer_sequence<int, rows...>) {
-    return std::array<detail::MultiplyStrips, kTileRows>{&detail::multiply_strips<rows + 1, vectors, whole>...};
+    return std::array<detail::MultiplyStrips, kTileRows>{&detail::multiply_strips<rows + 1, vectors, whole, false>...};
   }
   (std::make_integer_sequence<int, kTileRows>{});
 }
 
 }  // namespace
 
-detail::MultiplyStrips detail::multiply_strips_for(std::int64_t rows, std::int64_t columns) {
+detail::MultiplyStrips detail::multiply_strips_for(std::int64_t rows, std::int64_t columns, std::int64_t line) {
+  if (rows == kTileRows && columns == kTileColumns && line == 1) {
+    return &multiply_strips<kTileRows, kTileVectors, true, true>;
+  }
   static constexpr auto narrow = kernels_by_rows<1, false>();
   static constexpr auto wide = kernels_by_rows<kTileVectors, false>();
   static constexpr auto whole = kernels_by_rows<kTileVectors, true>();
