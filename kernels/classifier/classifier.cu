@@ -79,6 +79,7 @@ __global__ void __launch_bounds__(kThreads, 2) row_loss(const __grid_constant__ 
     p.losses[row] = valid ? logf(sum) - rounded * kLn2 + (largest - of_target) : NAN;
   }
   if (p.gradient == nullptr) return;
+  __syncwarp();  // the gradient may stand where the target's logit was read, and one warp alone has met no barrier
   const float scale = p.factor / sum;
   T* const gradient = p.gradient + row * p.width;
   for (int v = first; v < p.width; v += step) {
