@@ -97,6 +97,10 @@ class CudaDevice {
   virtual bool offers(Epilogue epilogue, DType operands) const = 0;
   virtual void matmul(const Matmul& call, Stream stream) = 0;
 
+  /// What a library's wrapper keeps as long as the device lives (handles, plans, their memory), one object for each
+  /// `key`; empty at first. Gone before anything else of the device.
+  virtual std::shared_ptr<void>& attachment(const void* key) = 0;
+
   virtual void push_range(const char* name) = 0;  ///< NVTX
   virtual void pop_range() = 0;
 };

@@ -1,6 +1,7 @@
 // The executor itself: what it computes, and that it catches what kernels get wrong.
 #include <doctest/doctest.h>
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -180,6 +181,21 @@ TEST_CASE("impossible launches are refused") {
   CHECK(contains(error_of(
                      32, [] {}, 300 * 1024),
                  "bytes of shared memory"));
+}
+
+TEST_CASE("what is attached to a device goes before its memory, one object for each key") {
+  struct Memory {
+    explicit Memory(CudaDevice& on) : device(on), data(on.allocate(100)) {}
+    ~Memory() { device.release(data); }
+    CudaDevice& device;
+    void* data;
+  };
+  static constexpr char kOne = 0, kTwo = 0;
+  simt::HostDevice device;
+  CHECK(device.attachment(&kOne) == nullptr);
+  device.attachment(&kOne) = std::make_shared<Memory>(device);
+  CHECK(device.attachment(&kOne) != nullptr);
+  CHECK(device.attachment(&kTwo) == nullptr);
 }
 
 TEST_CASE("a captured stream records instead of running") {

@@ -64,6 +64,10 @@ int evaluate_weights(const Options& options) {
   const EvalWindows windows(data, configuration.model.context, static_cast<std::uint64_t>(options.tokens));
 
   const Device device = open_device(options.device, Precision::fp32);
+  if (configuration.model.attention == Attention::cudnn) {
+    say("model.attention: flash in place of cudnn, which does not compute in float32; the same mathematics");
+    configuration.model.attention = Attention::flash;
+  }
   ParameterStore store;
   const auto rows =
       std::min<std::int64_t>(configuration.run.run.micro_batch, static_cast<std::int64_t>(windows.windows()));

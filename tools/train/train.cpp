@@ -13,6 +13,7 @@
 #include "kernels/core/error.h"
 #include "kernels/core/parallel.h"
 #include "models/config.h"
+#include "models/config_check.h"
 #include "models/transformer.h"
 #include "tools/common/device.h"
 #include "tools/common/program.h"
@@ -82,13 +83,11 @@ int train(const Options& options) {
   for (const std::string& text : options.set) overrides.push_back({text});
   Configuration configuration = load_configuration(options.config, overrides);
   const RunConfig& config = configuration.run;
-  if (configuration.model.attention == Attention::cudnn) {
-    fail_input("model.attention", "flash or naive on this device", "cudnn, which needs the cuda device");
-  }
   if (!options.plan || !config.data.train.empty()) resolve_vocab(configuration);
   if (configuration.model.vocab == 0) fail_input("model.vocab", "a vocabulary, where no data says it", "none");
 
   const Device device = open_device(options.device, config.run.precision);
+  check_device(configuration, device.machine.kind());
   TrainingPlan plan(model_graphs(configuration.model), config, device.machine.kind());
   if (options.plan) {
     print_plan(plan, configuration);
