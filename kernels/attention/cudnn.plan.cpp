@@ -42,8 +42,7 @@ std::optional<cudnnPointwiseMode_t> pointwise_mode(CudnnKind kind) {
       return CUDNN_POINTWISE_EXP;
     case CudnnKind::logarithm:
       return CUDNN_POINTWISE_LOG;
-    case CudnnKind::row:
-    case CudnnKind::column:
+    case CudnnKind::index:
       return CUDNN_POINTWISE_GEN_INDEX;
     case CudnnKind::greater_or_equal:
       return CUDNN_POINTWISE_CMP_GE;
@@ -134,9 +133,7 @@ class Translation {
     CudnnDescriptor how(library_, CUDNN_BACKEND_POINTWISE_DESCRIPTOR, "a pointwise operation");
     how.set(CUDNN_ATTR_POINTWISE_MODE, mode);
     how.set(CUDNN_ATTR_POINTWISE_MATH_PREC, cudnn_type(operation.arithmetic));
-    if (mode == CUDNN_POINTWISE_GEN_INDEX) {
-      how.set(CUDNN_ATTR_POINTWISE_AXIS, std::int64_t{operation.kind == CudnnKind::row ? 2 : 3});
-    }
+    if (operation.kind == CudnnKind::index) how.set(CUDNN_ATTR_POINTWISE_AXIS, operation.axis);
     CudnnDescriptor made(library_, CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR, "a pointwise operation");
     made.set(CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, keep(std::move(how)));
     made.set(CUDNN_ATTR_OPERATION_POINTWISE_XDESC, in[0]);

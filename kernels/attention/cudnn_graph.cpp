@@ -67,7 +67,7 @@ class Builder {
   /// Adds an operation that fills the tensor `out`, and returns it.
   std::size_t into(std::size_t out, CudnnKind kind, std::vector<std::size_t> in,
                    CudnnType arithmetic = CudnnType::f32) {
-    graph_.operations.push_back({kind, std::move(in), out, arithmetic});
+    graph_.operations.push_back({.kind = kind, .in = std::move(in), .out = out, .arithmetic = arithmetic});
     return out;
   }
   std::size_t make(const CudnnTensor& out, CudnnKind kind, std::vector<std::size_t> in,
@@ -81,17 +81,22 @@ class Builder {
     return make(per_pair(), CudnnKind::multiply, {products, scale});
   }
 
+  /// Where each of `pairs` stands: 2 gives the query, 3 the key.
+  std::size_t index(std::size_t pairs, std::int64_t axis) {
+    const std::size_t out = make(per_pair(CudnnType::i32), CudnnKind::index, {pairs});
+    graph_.operations.back().axis = axis;
+    return out;
+  }
+
   /// `scores`, minus infinity for keys that a query does not see: those after it, and with a window those that are
   /// `window` or more before it.
   std::size_t masked(std::size_t scores) {
-    const CudnnTensor index = per_pair(CudnnType::i32), answer = per_pair(CudnnType::boolean);
-    const std::size_t row = make(index, CudnnKind::row, {scores});
-    const std::size_t column = make(index, CudnnKind::column, {scores});
+    const CudnnTensor answer = per_pair(CudnnType::boolean);
+    const std::size_t row = index(scores, 2), column = index(scores, 3);
     const std::size_t not_after = make(answer, CudnnKind::greater_or_equal, {row, column}, CudnnType::boolean);
     std::size_t out = make(per_pair(), CudnnKind::select, {scores, constant(kDead), not_after});
     if (dims_.window == 0) return out;
-    const std::size_t query = make(index, CudnnKind::row, {out});
-    const std::size_t key = make(index, CudnnKind::column, {out});
+    const std::size_t query = index(out, 2), key = index(out, 3);
     const std::size_t end = make(per_pair(), CudnnKind::add, {key, constant(static_cast<float>(dims_.window))});
     const std::size_t near = make(answer, CudnnKind::greater, {end, query}, CudnnType::boolean);
     return make(per_pair(), CudnnKind::select, {out, constant(kDead), near});

@@ -45,8 +45,7 @@ enum class CudnnKind : std::uint8_t {
   divide,            ///< a / b
   exponential,       ///< e^a
   logarithm,         ///< ln a
-  row,               ///< the row of each element: its index in the third dimension
-  column,            ///< its index in the fourth
+  index,             ///< of each element along the dimension `axis`
   greater_or_equal,  ///< a >= b
   greater,           ///< a > b
   select,            ///< c ? a : b
@@ -58,6 +57,7 @@ struct CudnnOperation {
   std::vector<std::size_t> in;
   std::size_t out;
   CudnnType arithmetic = CudnnType::f32;
+  std::int64_t axis = -1;
 };
 
 struct CudnnGraph {

@@ -160,17 +160,22 @@ class Interpreter {
         for_each(size, [&](const Quad& at) { out[place(at, size)] = by_address.at(address(to, at) - to.offset); });
         break;
       }
+      case CudnnKind::index:
+        for_each(size, [&](const Quad& at) {
+          out[place(at, size)] = static_cast<double>(at.at(static_cast<std::size_t>(operation.axis)));
+        });
+        break;
       default:
         for_each(size, [&](const Quad& at) {
           const double a = in(0, at);
           out[place(at, size)] = pointwise(operation.kind, a, operation.in.size() > 1 ? in(1, at) : 0,
-                                           operation.in.size() > 2 ? in(2, at) : 0, at);
+                                           operation.in.size() > 2 ? in(2, at) : 0);
         });
     }
     values_[operation.out] = std::move(out);
   }
 
-  static double pointwise(CudnnKind kind, double a, double b, double c, const Quad& at) {
+  static double pointwise(CudnnKind kind, double a, double b, double c) {
     switch (kind) {
       case CudnnKind::add:
         return a + b;
@@ -184,10 +189,6 @@ class Interpreter {
         return std::exp(a);
       case CudnnKind::logarithm:
         return std::log(a);
-      case CudnnKind::row:
-        return static_cast<double>(at[2]);
-      case CudnnKind::column:
-        return static_cast<double>(at[3]);
       case CudnnKind::greater_or_equal:
         return a >= b ? 1 : 0;
       case CudnnKind::greater:
