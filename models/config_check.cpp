@@ -70,8 +70,7 @@ void check_device(const Configuration& configuration, DeviceKind device) {
                precision == Precision::tf32 ? "tf32" : "fp32");
   }
   if (find_op("attention_cudnn").launch[static_cast<std::size_t>(device)] == nullptr) {
-    fail_input("model.attention", "flash or naive in this build",
-               "cudnn, whose headers were not found when it was built");
+    fail_input("model.attention", "flash or naive in this build", "cudnn, which it does not have");
   }
 }
 

@@ -1,4 +1,5 @@
-// Runs one operation on the host between guard zones, with every type, mode and aliasing the contract allows.
+// Runs one operation between guard zones, on the host or on a CUDA device, with every type, mode and aliasing the
+// contract allows.
 #pragma once
 
 #include <cstddef>
