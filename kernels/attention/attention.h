@@ -13,6 +13,8 @@
 // delta = <dy, y> = sum over k of P · dP, dS = P · (dP - delta).
 // attention_naive: qkv -> y, probabilities [B,H,T,T] (saved, before dropout, dead pairs 0). The scores stand in memory.
 // attention_naive_backward: qkv, probabilities, dy -> dqkv.
+// attention_cudnn, attention_cudnn_backward: as attention_flash, by cuDNN's fused attention. On cuda only, in bf16 only,
+// without dropout, for a D that is a multiple of 8; cudnn.cpp says what it promises.
 // attention_cached: qkv [B,1,(H+2K)·D], cache [B,P,2·K·D] -> y [B,1,H·D]. Overwrites row state->position of the cache
 // (an input that is modified) with keys | values, then attends to the rows up to it. No gradient, no dropout.
 //
@@ -93,6 +95,8 @@ ISOLOSS_OPTIONAL void attention_flash_backward_cuda(DeviceContext& context, cons
 ISOLOSS_OPTIONAL void attention_naive_cuda(DeviceContext& context, const OpCall& call);
 ISOLOSS_OPTIONAL void attention_naive_backward_cuda(DeviceContext& context, const OpCall& call);
 ISOLOSS_OPTIONAL void attention_cached_cuda(DeviceContext& context, const OpCall& call);
+ISOLOSS_OPTIONAL void attention_cudnn_cuda(DeviceContext& context, const OpCall& call);
+ISOLOSS_OPTIONAL void attention_cudnn_backward_cuda(DeviceContext& context, const OpCall& call);
 
 // Scratch bytes of the cpu versions.
 std::size_t attention_flash_cpu_scratch(const AttentionDims& dims, int threads);

@@ -41,13 +41,33 @@ std::vector<TensorType> infer_flash(const OpTypes& types) {
   return {output_type(types, dims), lse_type(types, dims)};
 }
 
-std::vector<TensorType> infer_flash_backward(const OpTypes& types) {
-  const char* op = "attention_flash_backward";
+/// Of the backward operations that recompute the probabilities.
+std::vector<TensorType> backward_of_lse(const char* op, const OpTypes& types) {
   const AttentionDims dims = checked_dims(op, types);
   expect_type(op, "y", types.in[1], output_type(types, dims));
   expect_type(op, "lse", types.in[2], lse_type(types, dims));
   expect_type(op, "dy", types.in[3], output_type(types, dims));
   return {types.in[0]};
+}
+
+std::vector<TensorType> infer_flash_backward(const OpTypes& types) {
+  return backward_of_lse("attention_flash_backward", types);
+}
+
+/// cuDNN's dropout has a generator of its own, which nothing else could repeat.
+void expect_no_dropout(const char* op, const OpTypes& types) {
+  expect(types.attributes.real("p") == 0, op, "no dropout (p=0)", types.attributes.text());
+}
+
+std::vector<TensorType> infer_cudnn(const OpTypes& types) {
+  expect_no_dropout("attention_cudnn", types);
+  const AttentionDims dims = checked_dims("attention_cudnn", types);
+  return {output_type(types, dims), lse_type(types, dims)};
+}
+
+std::vector<TensorType> infer_cudnn_backward(const OpTypes& types) {
+  expect_no_dropout("attention_cudnn_backward", types);
+  return backward_of_lse("attention_cudnn_backward", types);
 }
 
 std::vector<TensorType> infer_naive(const OpTypes& types) {
@@ -116,6 +136,11 @@ std::size_t scratch_flash_backward(const OpTypes& types, DeviceKind device, int 
   return cpu_scratch<attention_flash_backward_cpu_scratch>(types, device, threads);
 }
 
+/// delta on cuda; the workspace of cuDNN's plan is known only once it is built.
+std::size_t scratch_cudnn_backward(const OpTypes& types, DeviceKind device, int) {
+  return device == DeviceKind::cuda ? types.in[2].bytes() : 0;
+}
+
 std::size_t scratch_cached(const OpTypes& types, DeviceKind device, int threads) {
   return device == DeviceKind::cpu ? attention_cached_cpu_scratch(types.in[1].shape[1], threads) : 0;
 }
@@ -151,6 +176,20 @@ std::vector<OpDef> define_attention() {
   flash_backward.scratch = scratch_flash_backward;
   flash_backward.launch = {attention_flash_backward_ref, attention_flash_backward_cpu, attention_flash_backward_cuda};
 
+  // The specification is attention_flash's; the configuration is refused on every device but cuda.
+  OpDef cudnn = flash;
+  cudnn.name = "attention_cudnn";
+  cudnn.infer = infer_cudnn;
+  cudnn.scratch = nullptr;
+  cudnn.gradient.op = "attention_cudnn_backward";
+  cudnn.launch = {attention_flash_ref, nullptr, attention_cudnn_cuda};
+
+  OpDef cudnn_backward = flash_backward;
+  cudnn_backward.name = "attention_cudnn_backward";
+  cudnn_backward.infer = infer_cudnn_backward;
+  cudnn_backward.scratch = scratch_cudnn_backward;
+  cudnn_backward.launch = {attention_flash_backward_ref, nullptr, attention_cudnn_backward_cuda};
+
   OpDef naive;
   naive.name = "attention_naive";
   naive.inputs = {{"qkv"}};
@@ -181,7 +220,7 @@ std::vector<OpDef> define_attention() {
   cached.scratch = scratch_cached;
   cached.launch = {attention_cached_ref, attention_cached_cpu, attention_cached_cuda};
 
-  return {flash, flash_backward, naive, naive_backward, cached};
+  return {flash, flash_backward, cudnn, cudnn_backward, naive, naive_backward, cached};
 }
 
 }  // namespace isoloss

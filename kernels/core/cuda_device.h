@@ -112,6 +112,10 @@ class CudaDevice {
   /// Energy used since some fixed time, in joules; nothing where the device does not tell.
   virtual std::optional<double> joules() { return std::nullopt; }
 
+  /// What a library's wrapper keeps as long as the device lives (handles, plans, their memory), one object for each
+  /// `key`; empty at first. Gone before anything else of the device.
+  virtual std::shared_ptr<void>& attachment(const void* key) = 0;
+
   virtual void push_range(const char* name) = 0;  ///< NVTX
   virtual void pop_range() = 0;
 };

@@ -5,6 +5,7 @@
 
 #include <cstring>
 #include <exception>
+#include <map>
 #include <memory>
 #include <optional>
 
@@ -153,6 +154,8 @@ class GpuDevice : public CudaDevice {
 
   std::optional<double> joules() override { return energy_.joules(); }
 
+  std::shared_ptr<void>& attachment(const void* key) override { return attachments_[key]; }
+
   void push_range(const char* name) override { nvtxRangePushA(name); }
   void pop_range() override { nvtxRangePop(); }
 
@@ -161,6 +164,7 @@ class GpuDevice : public CudaDevice {
   CudaProperties properties_;
   std::size_t total_memory_ = 0;
   std::optional<CublasLt> products_;
+  std::map<const void*, std::shared_ptr<void>> attachments_;
 };
 
 }  // namespace

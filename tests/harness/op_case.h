@@ -73,6 +73,8 @@ struct OpCase {
   double error_multiple = 4;
   /// The operation is also run in bf16 where the device can (optimizers work in float32 alone).
   bool narrow = true;
+  /// The operation is also run in float32 on a device (cuDNN's attention knows bf16 alone).
+  bool single = true;
   /// Results that a bf16 run computes from intermediates stored in bf16 (logits, dlogits, dpre): although they are
   /// float32 themselves, they are compared as precisely as bf16 results are.
   std::vector<std::string> through_bf16 = {};

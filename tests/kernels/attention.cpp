@@ -121,6 +121,21 @@ TEST_CASE("attention_flash: wide heads") {
   for (const Named& named : kWideCases) check_op(attention_case("attention_flash", named.name, named.sizes));
 }
 
+TEST_CASE("attention_cudnn") {
+  for (const Named& named : kCases) {
+    OpCase test = attention_case("attention_cudnn", named.name, named.sizes);
+    test.single = false;
+    if (named.sizes.p > 0) {
+      CHECK_THROWS_WITH_AS(output_of("attention_cudnn", test, DeviceKind::ref, DType::f32,
+                                     operands_of(attention_case("attention_flash", named.name, named.sizes),
+                                                 find_op("attention_flash"))),
+                           doctest::Contains("[attention_cudnn] expected no dropout (p=0), got heads="), Error);
+    } else if (!has_cuda() || named.sizes.D % 8 == 0) {
+      check_op(test);
+    }
+  }
+}
+
 TEST_CASE("attention_naive") {
   for (const Named& named : kCases) check_op(attention_case("attention_naive", named.name, named.sizes));
 }

@@ -53,6 +53,8 @@ class HostDevice : public isoloss::CudaDevice {
   bool offers(const isoloss::Matmul&) override { return epilogues; }
   void matmul(const isoloss::Matmul& call, Stream stream) override;
 
+  std::shared_ptr<void>& attachment(const void* key) override { return attachments_[key]; }
+
   void push_range(const char*) override {}
   void pop_range() override {}
 
@@ -65,6 +67,7 @@ class HostDevice : public isoloss::CudaDevice {
  private:
   std::size_t allocated_ = 0;
   std::map<void*, std::size_t> sizes_;
+  std::map<const void*, std::shared_ptr<void>> attachments_;
 };
 
 }  // namespace simt
