@@ -39,7 +39,7 @@ DEVICE float dot(const float* a, const float* b) {
 /// The smallest compiled width that holds heads of D columns; an error where there is none.
 template <class Body>
 void with_width(const char* op, std::int64_t D, Body&& body) {
-  expect(D <= 128, op, "a head width of at most 128 on cuda", std::to_string(D));
+  expect_flash_width(op, D);
   if (D <= 32) return body(std::integral_constant<int, 32>{});
   if (D <= 64) return body(std::integral_constant<int, 64>{});
   body(std::integral_constant<int, 128>{});

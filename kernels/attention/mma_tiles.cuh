@@ -235,7 +235,7 @@ DEVICE void store_rows(const SharedTile<width>& tile, int row, const float (&sum
 /// body(width) with the smallest compiled width that holds heads of D columns.
 template <class Body>
 void with_mma_width(const char* op, std::int64_t D, Body&& body) {
-  expect(D <= 128, op, "a head width of at most 128 on cuda", std::to_string(D));
+  expect_flash_width(op, D);
   if (D <= 32) return body(std::integral_constant<int, 32>{});
   if (D <= 64) return body(std::integral_constant<int, 64>{});
   if (D <= 96) return body(std::integral_constant<int, 96>{});

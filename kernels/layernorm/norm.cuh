@@ -2,8 +2,6 @@
 // row stays in registers, in its own type, from its one read to its one write. Figures: ../core/README.md.
 #pragma once
 
-#include <string>
-
 #include "kernels/core/dispatch.cuh"
 #include "kernels/core/launch.cuh"
 #include "kernels/core/pack.cuh"
@@ -13,20 +11,13 @@
 
 namespace isoloss {
 
-/// Packs of n elements of a row that one thread holds, and the largest block: so that what a thread of the backward
-/// pass holds, two sums for each of its columns above all, fits its registers.
-template <int n>
-inline constexpr int kNormPacks = n == 1 ? 4 : 3;
-template <int n>
-inline constexpr int kNormThreads = n == 1 ? 1024 : 512;
-
 /// body(std::integral_constant<int, n>, block): elements a pack for rows of `width` elements of T, and threads (x) and
 /// rows (y, a power of two) of a block.
 template <class T, class Body>
 void with_norm_shape(std::int64_t width, Body&& body) {
+  expect_norm_width("norm", dtype_of<T>, width);
   const auto run = [&](auto n) {
     const std::int64_t threads = blocks_for(blocks_for(width, n() * kNormPacks<n()>), kWarp) * kWarp;
-    expect(threads <= kNormThreads<n()>, "norm", "rows that fit one block on cuda", std::to_string(width) + " columns");
     body(n, dim3(static_cast<unsigned>(threads), threads <= 32 ? 8 : threads <= 64 ? 4 : threads <= 128 ? 2 : 1));
   };
   if (width % kPack<T> == 0) {

@@ -11,7 +11,6 @@ namespace isoloss {
 
 namespace {
 
-constexpr int kMostPairs = 256;  // of a head
 constexpr int kThreadHeads = 8;  // that one thread turns
 constexpr int kBatch = 4;        // of them read before any is written, so that enough reads are under way
 
@@ -22,7 +21,7 @@ struct RopeArguments {
   std::int64_t rows, first;                      ///< tokens of all sequences; position of the first of a sequence
   int length, pairs, turning, heads, all_heads;  ///< heads: how many are written
   float direction;
-  float frequency[kMostPairs];
+  float frequency[kRopeCudaPairs];
 };
 
 template <class T, int n>
@@ -64,7 +63,7 @@ __global__ void __launch_bounds__(kElementThreads) turn(const __grid_constant__ 
 void run(DeviceContext& context, const OpCall& call, float direction) {
   const RopeDims dims(call.attributes, call.in[0].shape());
   const std::int64_t pairs = dims.D / 2;
-  expect(pairs <= kMostPairs, "rope", "heads of up to 512 columns on cuda", std::to_string(dims.D));
+  expect_rope_width(dims.D);
   with_real(call.in[0].type.dtype, [&]<class T>(T) {
     RopeArguments<T> arguments{.out = call.out[0].as<T>(),
                                .in = call.in[0].as<T>(),

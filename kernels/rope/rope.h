@@ -13,6 +13,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "kernels/core/op.h"
 
@@ -28,6 +29,14 @@ struct RopeDims {
         lanes(heads + attributes.integer("kv_heads")),
         D(qkv[2] / lanes) {}
 };
+
+inline constexpr int kRopeCudaPairs = 256;  ///< of a head, at most, on cuda: their frequencies are kernel arguments
+
+/// Throws Error (exit 2) where rope has no CUDA kernel for heads of D columns.
+inline void expect_rope_width(std::int64_t D) {
+  expect(D <= 2 * kRopeCudaPairs, "rope", "heads of up to " + std::to_string(2 * kRopeCudaPairs) + " columns on cuda",
+         std::to_string(D));
+}
 
 /// Angle of pair i at position 1.
 template <class T>
