@@ -5,20 +5,42 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/core/bf16.h"
 #include "kernels/core/error.h"
 
 namespace isoloss {
 
-Checker::Copy Checker::copy_of(const Tensor& tensor) {
+namespace {
+
+/// The bytes of a tensor, wherever it is.
+template <class T>
+std::vector<T> fetched(const Machine& machine, const Tensor& tensor) {
+  std::vector<T> values(static_cast<std::size_t>(tensor.count()));
+  machine.to_host(values.data(), tensor.data, tensor.type.bytes());
+  return values;
+}
+
+bool any_bf16(const OpCall& call) {
+  const auto narrow = [](const Tensor& tensor) { return tensor && tensor.type.dtype == DType::bf16; };
+  return std::ranges::any_of(call.in, narrow) || std::ranges::any_of(call.out, narrow);
+}
+
+}  // namespace
+
+Checker::Copy Checker::copy_of(const Machine& machine, const Tensor& tensor) {
   Copy copy;
   if (!tensor) return copy;
-  const auto count = tensor.count();
-  if (tensor.type.dtype == DType::i32) {
-    copy.ids.assign(tensor.as<std::int32_t>(), tensor.as<std::int32_t>() + count);
-  } else {
-    copy.narrow.assign(tensor.as<float>(), tensor.as<float>() + count);
-    copy.wide.assign(copy.narrow.begin(), copy.narrow.end());
+  switch (tensor.type.dtype) {
+    case DType::i32:
+      copy.ids = fetched<std::int32_t>(machine, tensor);
+      return copy;
+    case DType::bf16:
+      for (const std::uint16_t bits : fetched<std::uint16_t>(machine, tensor)) copy.narrow.push_back(bf16_value(bits));
+      break;
+    default:
+      copy.narrow = fetched<float>(machine, tensor);
   }
+  copy.wide.assign(copy.narrow.begin(), copy.narrow.end());
   return copy;
 }
 
@@ -29,10 +51,10 @@ Tensor Checker::view(Copy& copy, const Tensor& like, DType real) {
   return {data, {real, like.shape()}};
 }
 
-void Checker::before(const Executor&, const Node&, const OpCall& call) {
+void Checker::before(const Executor& executor, const Node&, const OpCall& call) {
   inputs_.clear(), outputs_.clear();
-  for (const Tensor& tensor : call.in) inputs_.push_back(copy_of(tensor));
-  for (const Tensor& tensor : call.out) outputs_.push_back(copy_of(tensor));
+  for (const Tensor& tensor : call.in) inputs_.push_back(copy_of(executor.machine(), tensor));
+  for (const Tensor& tensor : call.out) outputs_.push_back(copy_of(executor.machine(), tensor));
 }
 
 void Checker::after(const Executor& executor, const Node& node, const OpCall& call) {
@@ -56,18 +78,28 @@ void Checker::after(const Executor& executor, const Node& node, const OpCall& ca
   };
   run(DType::f32);
   run(DType::f64);
+  const bool narrow = any_bf16(call);
+  const auto size_of = [](const Copy& copy) {
+    double largest = 0;
+    for (const double value : copy.wide) largest = std::isfinite(value) ? std::max(largest, std::abs(value)) : largest;
+    return largest;
+  };
+  double largest_stored = 0;
+  for (std::size_t o = 0; o < outputs_.size(); ++o) {
+    const bool stored_narrow = call.out[o] && call.out[o].type.dtype == DType::bf16;
+    if (stored_narrow) largest_stored = std::max(largest_stored, size_of(outputs_[o]));
+  }
   for (std::size_t o = 0; o < outputs_.size(); ++o) {
     const Copy& copy = outputs_[o];
     if (copy.wide.empty()) continue;
-    const float* got = call.out[o].as<float>();
-    double plain_error = 0, largest = 0;
+    const std::vector<float> got = copy_of(executor.machine(), call.out[o]).narrow;
+    double plain_error = 0;
     for (std::size_t i = 0; i < copy.wide.size(); ++i) {
-      if (!std::isfinite(copy.wide[i])) continue;
-      largest = std::max(largest, std::abs(copy.wide[i]));
-      if (std::isfinite(copy.narrow[i]))
-        plain_error = std::max(plain_error, std::abs(copy.wide[i] - static_cast<double>(copy.narrow[i])));
+      const double error = std::abs(copy.wide[i] - static_cast<double>(copy.narrow[i]));
+      if (std::isfinite(error)) plain_error = std::max(plain_error, error);
     }
-    const double bound = kMultiple * plain_error + kFloor * largest;
+    const double floor = narrow ? kFloorBf16 * std::max(size_of(copy), largest_stored) : kFloor * size_of(copy);
+    const double bound = kMultiple * plain_error + floor;
     double worst = -1;
     std::size_t worst_index = 0;
     for (std::size_t i = 0; i < copy.wide.size(); ++i) {

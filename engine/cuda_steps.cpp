@@ -3,6 +3,7 @@
 // second stream; loss and gradient norm come back a step late, so that the device never waits for the host.
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -89,7 +90,7 @@ class CudaSteps : public StepRunner {
     device_.record(slot.uploaded.get(), copies_);
 
     // Launching for the first time chooses algorithms by measuring, which a capture cannot: that belongs to the start.
-    const bool captured = !model_.training().observed() && !model_.optimizer().on_operation;
+    const bool captured = captures();
     if (captured && graph_ == nullptr) {
       device_.wait(stream, slot.uploaded.get());
       prepare(state);
@@ -101,6 +102,7 @@ class CudaSteps : public StepRunner {
     device_.wait(stream, slot.uploaded.get());
     device_.copy(resident_.data(), staged_.data(), in_bytes_, stream);
     device_.record(consumed_.get(), stream);
+    const ProfilerRange range(machine_, "step");
     if (captured) {
       device_.replay(graph_, stream);
     } else {
@@ -112,9 +114,12 @@ class CudaSteps : public StepRunner {
   }
 
   std::optional<StepResult> next(bool drain) override {
-    if (taken_ == submitted_ || (!drain && taken_ + 1 == submitted_)) return std::nullopt;
+    NodeObserver* const observer = model_.training().observer();
+    const bool ahead = !drain && observer == nullptr;  // whoever watches sees a step before the next one begins
+    if (taken_ == submitted_ || (ahead && taken_ + 1 == submitted_)) return std::nullopt;
     const Slot& slot = *slots_[static_cast<std::size_t>(taken_ % kSlots)];
     device_.synchronize_event(slot.end.get());
+    if (observer != nullptr) observer->step_finished();
     StepResult result;
     for (int micro = 0; micro < micro_batches_; ++micro) result.loss += static_cast<double>(slot.out[micro]);
     result.loss /= micro_batches_;
@@ -135,7 +140,6 @@ class CudaSteps : public StepRunner {
   void step(StepState state) {
     const CudaDevice::Stream stream = machine_.stream();
     Executor& executor = model_.training();
-    const ProfilerRange range(machine_, "step");
     device_.copy(machine_.device_state(), resident_.data(), sizeof(StepState), stream);
     for (int micro = 0; micro < micro_batches_; ++micro) {
       state.micro_batch = micro;
@@ -149,6 +153,13 @@ class CudaSteps : public StepRunner {
                  sizeof(float), stream);
   }
 
+  /// Whether steps are captured: unless an observer must see every operation alone, or Nsight Systems watches, which
+  /// shows the ranges of operations only where they are launched one by one.
+  bool captures() const {
+    const NodeObserver* observer = model_.training().observer();
+    return (observer == nullptr || observer->captures()) && std::getenv("NSYS_PROFILING_SESSION_ID") == nullptr;
+  }
+
   void feed(int micro) {
     const std::byte* batch = resident_.at(batch_at(micro));
     device_.copy(model_.training().tensor("ids").data, batch, batch_bytes_, machine_.stream());
@@ -157,13 +168,17 @@ class CudaSteps : public StepRunner {
 
   /// One forward and backward pass without an update, writing and adding gradients, then the capture.
   void prepare(StepState state) {
+    Executor& executor = model_.training();
+    NodeObserver* const observer = executor.observer();
+    executor.set_observer(nullptr);
     device_.copy(resident_.data(), staged_.data(), in_bytes_, machine_.stream());
     for (int micro = 0; micro < std::min(2, micro_batches_); ++micro) {
       state.micro_batch = micro;
       feed(micro);
-      model_.training().run(state);
+      executor.run(state);
     }
     machine_.synchronize();
+    executor.set_observer(observer);
     graph_ = device_.capture(machine_.stream(), [&] { step(state); });
   }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <fstream>
+#include <utility>
 
 namespace isoloss {
 
@@ -15,7 +16,11 @@ std::optional<std::uint64_t> read_number(const std::string& path) {
 }
 }  // namespace
 
-EnergyMeter::EnergyMeter() {
+EnergyMeter::EnergyMeter(const Machine& machine) : machine_(machine) {
+  if (!machine_.on_host()) {
+    gpu_last_ = machine_.cuda().joules();
+    return;
+  }
   for (int package = 0; package < 16; ++package) {
     const std::string folder = fmt::format("/sys/class/powercap/intel-rapl:{}/", package);
     const auto now = read_number(folder + "energy_uj");
@@ -24,7 +29,14 @@ EnergyMeter::EnergyMeter() {
   }
 }
 
+std::optional<double> EnergyMeter::take_of_gpu() {
+  const std::optional<double> now = machine_.cuda().joules();
+  const std::optional<double> before = std::exchange(gpu_last_, now);
+  return now && before ? std::optional(*now - *before) : std::nullopt;
+}
+
 std::optional<double> EnergyMeter::take() {
+  if (!machine_.on_host()) return take_of_gpu();
   if (counters_.empty()) return std::nullopt;
   double joules = 0;
   for (Counter& counter : counters_) {

@@ -1,4 +1,4 @@
-// Energy counters, where the device tells: Intel and AMD processors through Linux' powercap interface.
+// Energy counters, where the device tells: a GPU's own, and Intel and AMD processors through Linux' powercap interface.
 #pragma once
 
 #include <cstdint>
@@ -6,16 +6,22 @@
 #include <string>
 #include <vector>
 
+#include "engine/machine.h"
+
 namespace isoloss {
 
-/// Joules used by all processor packages since construction or the last `take`; nothing where the counters cannot be
-/// read (most virtual machines, and most systems for users other than root).
+/// Joules used since construction or the last `take` by what a model computes on: the GPU, or all processor packages;
+/// nothing where the counters cannot be read (most virtual machines, and for processors most users other than root).
 class EnergyMeter {
  public:
-  EnergyMeter();
+  explicit EnergyMeter(const Machine& machine);
   std::optional<double> take();
 
  private:
+  std::optional<double> take_of_gpu();
+
+  Machine machine_;
+  std::optional<double> gpu_last_;
   struct Counter {
     std::string path;
     std::uint64_t last = 0, range = 0;

@@ -1,6 +1,9 @@
 #include "engine/executor.h"
 
 #include <algorithm>
+#include <optional>
+#include <string>
+#include <string_view>
 
 #include "kernels/core/parallel.h"
 
@@ -63,8 +66,18 @@ void Executor::run(const StepState& state) {
   launch(state);
 }
 
+namespace {
+/// The part of a model that a node belongs to: "h.3" of "h.3.attn.c_attn".
+std::string_view layer_of(std::string_view node) {
+  const auto second_dot = node.find('.', node.find('.') + 1);
+  return node.substr(0, second_dot);
+}
+}  // namespace
+
 void Executor::launch(const StepState& state) {
   state_ = state;
+  std::optional<ProfilerRange> layer;
+  std::string_view layer_name;
   DeviceContext context = machine_.context(state_, arena_->scratch());
   std::vector<Tensor> in, out;
   std::vector<Mode> mode;
@@ -78,6 +91,11 @@ void Executor::launch(const StepState& state) {
       if (parameter && mode[o] == Mode::write && state_.micro_batch > 0) mode[o] = Mode::accumulate;
     }
     const OpCall call{in, out, mode, node.attributes};
+    if (layer_of(node.name) != layer_name) {
+      layer.reset();
+      layer_name = layer_of(node.name);
+      layer.emplace(machine_, std::string(layer_name));
+    }
     if (observer_ != nullptr) observer_->before(*this, node, call);
     const ProfilerRange range(machine_, node.name);
     launch_on(machine_, *node.op, node.name, context, call);

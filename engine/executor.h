@@ -21,6 +21,10 @@ class NodeObserver {
   virtual ~NodeObserver() = default;
   virtual void before(const Executor& executor, const Node& node, const OpCall& call) = 0;
   virtual void after(const Executor& executor, const Node& node, const OpCall& call) = 0;
+  /// Whether what it does on a cuda device's stream may be captured with the step and replayed.
+  virtual bool captures() const { return false; }
+  /// An optimizer step is done, the device's work included, and the next has not begun.
+  virtual void step_finished() {}
 };
 
 /// Memory that executors which never run at the same time may share (training and evaluation). It has the size of the
@@ -58,7 +62,7 @@ class Executor {
   Tensor tensor(std::string_view name) const { return tensor(graph_.find(name)); }
 
   void set_observer(NodeObserver* observer) { observer_ = observer; }
-  bool observed() const { return observer_ != nullptr; }
+  NodeObserver* observer() const { return observer_; }
 
   const Graph& graph() const { return graph_; }
   const MemoryPlan& plan() const { return plan_; }

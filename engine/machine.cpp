@@ -78,6 +78,7 @@ std::shared_ptr<void> Machine::allocate(std::size_t bytes, const char* what) con
     }
   }
   cuda_->device->fill(memory.get(), 0, size, cuda_->stream);
+  cuda_->device->synchronize(cuda_->stream);  // other streams may use it from now on
   return memory;
 }
 

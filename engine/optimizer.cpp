@@ -1,6 +1,5 @@
 #include "engine/optimizer.h"
 
-#include <chrono>
 #include <cmath>
 #include <vector>
 
@@ -13,10 +12,6 @@ std::vector<TensorType> types_of(const std::vector<Tensor>& tensors) {
   std::vector<TensorType> types;
   for (const Tensor& tensor : tensors) types.push_back(tensor ? tensor.type : TensorType{});
   return types;
-}
-
-double now_seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
 constexpr std::size_t kNormBytes = 4 * sizeof(double);
@@ -57,14 +52,12 @@ void Optimizer::run(const char* name, const Attributes& attributes, const std::v
   const OpDef& op = find_op(name);
   const Machine& machine = store_.machine();
   const Tensor scratch{scratch_.data(), {DType::u8, {static_cast<std::int64_t>(scratch_.bytes())}}};
-  if (on_operation) machine.synchronize();
-  const double start = now_seconds();
+  if (observer_ != nullptr) observer_->begin();
   machine.run(op, attributes, in, out, state, scratch);
-  if (!on_operation) return;
-  machine.synchronize();
+  if (observer_ == nullptr) return;
   const std::vector<TensorType> in_types = types_of(in), out_types = types_of(out);
   const std::vector<Mode> mode(out.size(), Mode::write);
-  on_operation(name, now_seconds() - start, op.cost({attributes, in_types, out_types}, mode));
+  observer_->end(name, op.cost({attributes, in_types, out_types}, mode));
 }
 
 void Optimizer::update(const StepState& state) {

@@ -1,7 +1,6 @@
 // The optimizer: clipping and the update, one pass each over the flat parameter ranges.
 #pragma once
 
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -10,6 +9,14 @@
 #include "kernels/core/op.h"
 
 namespace isoloss {
+
+/// Sees every operation of an update, for profiles.
+class OperationObserver {
+ public:
+  virtual ~OperationObserver() = default;
+  virtual void begin() = 0;
+  virtual void end(const std::string& op, const Cost& cost) = 0;
+};
 
 class Optimizer {
  public:
@@ -24,8 +31,7 @@ class Optimizer {
   /// The gradient norm of the last update, before clipping: [1] in the store's dtype, where the machine computes.
   Tensor norm() const { return {norm_.data(), {store_.dtype(), {1}}}; }
 
-  /// Told of every operation of an update, for profiles; empty: nobody asks, and nothing is timed.
-  std::function<void(const std::string& op, double seconds, const Cost& cost)> on_operation;
+  void set_observer(OperationObserver* observer) { observer_ = observer; }
 
   /// Ranges of moments, each as large as the parameters, that this optimizer keeps.
   static int moment_ranges(const OptimizerConfig& config);
@@ -40,6 +46,7 @@ class Optimizer {
   ParameterStore& store_;
   Buffer norm_;  ///< [norm, factor], in the store's dtype
   Buffer scratch_;
+  OperationObserver* observer_ = nullptr;
 };
 
 }  // namespace isoloss

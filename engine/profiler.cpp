@@ -13,14 +13,45 @@ double now_seconds() {
 }
 }  // namespace
 
-void Profiler::before(const Executor&, const Node&, const OpCall&) { start_ = now_seconds(); }
+Profiler::Profiler(const Machine& machine) : machine_(machine) {}
+
+Profiler::~Profiler() {
+  for (const Span& span : spans_) {
+    machine_.cuda().destroy_event(span.begin);
+    machine_.cuda().destroy_event(span.end);
+  }
+}
+
+void Profiler::before(const Executor&, const Node&, const OpCall&) { begin(); }
 
 void Profiler::after(const Executor& executor, const Node& node, const OpCall&) {
-  const double seconds = now_seconds() - start_;
   // One row a kind of part: "h.3.attn.c_attn" of every layer is one matrix product.
   const auto last_dot = node.name.rfind('.');
   const std::string part = last_dot == std::string::npos ? node.name : node.name.substr(last_dot + 1);
-  add(node.op->name + " " + part, seconds, executor.graph().cost(node));
+  end(node.op->name + " " + part, executor.graph().cost(node));
+}
+
+void Profiler::begin() {
+  if (machine_.on_host()) {
+    start_ = now_seconds();
+    return;
+  }
+  CudaDevice& device = machine_.cuda();
+  spans_.push_back({.name = "", .cost = {}, .begin = device.create_event(true), .end = device.create_event(true)});
+  device.record(spans_.back().begin, machine_.stream());
+}
+
+void Profiler::end(const std::string& name, const Cost& cost) {
+  if (machine_.on_host()) return add(name, now_seconds() - start_, cost);
+  spans_.back().name = name;
+  spans_.back().cost = cost;
+  machine_.cuda().record(spans_.back().end, machine_.stream());
+}
+
+void Profiler::step_finished() {
+  for (const Span& span : spans_) {
+    add(span.name, 1e-3 * machine_.cuda().milliseconds(span.begin, span.end), span.cost);
+  }
 }
 
 void Profiler::add(const std::string& name, double seconds, const Cost& cost) {

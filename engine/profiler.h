@@ -1,4 +1,5 @@
-// Op-by-op times of a training run, beside what the machine could do.
+// Op-by-op times of a training run, beside what the machine could do. On cuda the times are those of the captured step:
+// events around every operation are captured with it and recorded anew by every replay.
 #pragma once
 
 #include <map>
@@ -6,16 +7,25 @@
 #include <vector>
 
 #include "engine/executor.h"
+#include "engine/optimizer.h"
 #include "kernels/core/ceilings.h"
 
 namespace isoloss {
 
-class Profiler : public NodeObserver {
+class Profiler : public NodeObserver, public OperationObserver {
  public:
+  explicit Profiler(const Machine& machine);
+  ~Profiler() override;
+  Profiler(const Profiler&) = delete;
+  Profiler& operator=(const Profiler&) = delete;
+
   void before(const Executor& executor, const Node& node, const OpCall& call) override;
   void after(const Executor& executor, const Node& node, const OpCall& call) override;
-  /// Time outside graphs, such as the optimizer's, under a name and with its bytes.
-  void add(const std::string& name, double seconds, const Cost& cost);
+  bool captures() const override { return true; }
+  void step_finished() override;
+  void begin() override;
+  void end(const std::string& name, const Cost& cost) override;
+
   /// Forgets what was seen: after the first step, whose page faults belong to the start and not to the operations.
   void clear() { rows_.clear(); }
 
@@ -29,7 +39,17 @@ class Profiler : public NodeObserver {
     double seconds = 0;
     Cost cost;
   };
+  /// One operation of the captured step.
+  struct Span {
+    std::string name;
+    Cost cost;
+    CudaDevice::Event begin, end;
+  };
+  void add(const std::string& name, double seconds, const Cost& cost);
+
+  Machine machine_;
   std::map<std::string, Row> rows_;
+  std::vector<Span> spans_;
   double start_ = 0;
 };
 

@@ -34,6 +34,7 @@ Trainer::Trainer(const RunConfig& config, TrainingModel& model, const TokenDatas
       sampler_(train, config.data.sampling, config.run.seed, model.training().tensor("ids").shape()[1],
                model.rows() * model.micro_batches()),
       steps_(make_step_runner(model)),
+      meter_(model.machine()),
       step_flops_(model.step_cost().flops),
       tokens_per_step_(config.run.batch_tokens) {
   state_.seed = config.run.seed;

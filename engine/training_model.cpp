@@ -9,6 +9,11 @@
 
 namespace isoloss {
 
+namespace {
+/// Batches on their way, results, borders of pieces: what a run takes of a device besides its plan, at most.
+constexpr std::size_t kBesidesThePlan = std::size_t{64} << 20;
+}  // namespace
+
 TrainingPlan::TrainingPlan(const ModelGraphs& graphs, const RunConfig& config, DeviceKind on)
     : device(on),
       real(real_of(config.run.precision)),
@@ -51,6 +56,19 @@ std::int64_t fitting_micro_batch(const ModelGraphs& graphs, const RunConfig& con
     if (TrainingPlan(graphs, smaller, device).total_bytes() <= bytes) return rows;
   }
   return 0;
+}
+
+void expect_fits(const TrainingPlan& plan, const ModelGraphs& graphs, const RunConfig& config, const Machine& machine) {
+  if (machine.on_host()) return;
+  const std::size_t free = machine.cuda().free_memory(), needed = plan.total_bytes() + kBesidesThePlan;
+  if (needed <= free) return;
+  const auto mebi = [](std::size_t bytes) { return static_cast<double>(bytes) / 1048576.0; };
+  const std::int64_t fitting =
+      fitting_micro_batch(graphs, config, machine.kind(), free > kBesidesThePlan ? free - kBesidesThePlan : 0);
+  fail_run("device memory",
+           fmt::format("at least {:.0f} MiB free{}", mebi(needed),
+                       fitting > 0 ? fmt::format(" (run.micro_batch = {} would fit)", fitting) : ""),
+           fmt::format("{:.0f} MiB, {:.0f} too few", mebi(free), mebi(needed - free)));
 }
 
 TrainingModel::TrainingModel(TrainingPlan plan, const RunConfig& config, const Machine& machine)

@@ -50,6 +50,10 @@ struct TrainingPlan {
 std::int64_t fitting_micro_batch(const ModelGraphs& graphs, const RunConfig& config, DeviceKind device,
                                  std::size_t bytes);
 
+/// Throws Error (exit 1) where a CUDA device has not the free memory that the plan takes, naming the micro-batch that
+/// would fit. The host's memory is virtual: nobody knows how much of it is free.
+void expect_fits(const TrainingPlan& plan, const ModelGraphs& graphs, const RunConfig& config, const Machine& machine);
+
 /// The model in memory: parameters, and executors for training and evaluation that share one arena.
 class TrainingModel {
  public:

@@ -18,7 +18,7 @@ fi
 build=${ISOLOSS_BUILD_DIR:-build}
 install_dependencies
 say "Building in $build"
-configure "$build" -DISOLOSS_TESTS=ON
+configure "$build" -DISOLOSS_TESTS=ON -DISOLOSS_CUDA=AUTO
 cmake --build "$build" --parallel "$(nproc)" >&2
 say "Testing"
 # One test at a time: each uses all processors, and some measure.

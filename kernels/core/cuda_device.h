@@ -5,14 +5,14 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 
-#include "kernels/core/tensor.h"
+#include "kernels/core/op.h"
 
 namespace isoloss {
 
-struct StepState;
 class CudaDevice;
 
 /// A CUDA call or a kernel failed; the message is the runtime's error text.
@@ -83,7 +83,7 @@ class CudaDevice {
 
   virtual Event create_event(bool timing) = 0;
   virtual void destroy_event(Event event) = 0;
-  virtual void record(Event event, Stream stream) = 0;
+  virtual void record(Event event, Stream stream) = 0;  ///< in a capture: at every replay
   virtual void wait(Stream stream, Event event) = 0;  ///< the stream waits, not the host
   virtual void synchronize_event(Event event) = 0;    ///< the host waits
   virtual double milliseconds(Event from, Event to) = 0;
@@ -93,12 +93,25 @@ class CudaDevice {
   virtual void replay(CapturedGraph graph, Stream stream) = 0;
   virtual void destroy_graph(CapturedGraph graph) = 0;
 
-  /// Whether matmul takes this epilogue for operands of this type; where not, the caller uses a kernel of its own.
-  virtual bool offers(Epilogue epilogue, DType operands) const = 0;
+  /// Whether matmul takes this call with its epilogue; where not, the caller uses a kernel of its own.
+  virtual bool offers(const Matmul& call) = 0;
+  /// Calls follow each other on one stream, since they share a workspace. The first of its kind outside a capture
+  /// may take long: it chooses the algorithm.
   virtual void matmul(const Matmul& call, Stream stream) = 0;
+
+  /// Energy used since some fixed time, in joules; nothing where the device does not tell.
+  virtual std::optional<double> joules() { return std::nullopt; }
 
   virtual void push_range(const char* name) = 0;  ///< NVTX
   virtual void pop_range() = 0;
 };
+
+/// Device memory that matrix products use besides their operands, taken when a device is opened: what cuBLAS's manual
+/// asks for on Hopper.
+inline constexpr std::size_t kMatmulWorkspace = std::size_t{32} << 20;
+
+/// The first GPU that the process may see. Throws CudaFailure with the reason where there is none, or none that this
+/// build has code for.
+ISOLOSS_OPTIONAL std::shared_ptr<CudaDevice> open_cuda_device();
 
 }  // namespace isoloss

@@ -126,15 +126,13 @@ void linear_cuda(DeviceContext& context, const OpCall& call) {
   product.b = {.data = call.in[kW].data, .row = size.transposed ? size.k : size.n, .transposed = size.transposed};
   product.c = {.data = y.data, .row = size.n};
   bool finished = activation == Activation::none && !bias;
-  if (activation == Activation::gelu_tanh && device.offers(Epilogue::gelu_tanh, dtype)) {
-    product.epilogue = Epilogue::gelu_tanh;
-    product.bias = bias.data;
-    product.aux = pre.data;
-    finished = true;
-  } else if (activation == Activation::none && bias && device.offers(Epilogue::bias, dtype)) {
-    product.epilogue = Epilogue::bias;
-    product.bias = bias.data;
-    finished = true;
+  if (!finished && (activation == Activation::gelu_tanh || activation == Activation::none)) {
+    Matmul fused = product;
+    fused.epilogue = activation == Activation::none ? Epilogue::bias : Epilogue::gelu_tanh;
+    fused.bias = bias.data;
+    fused.aux = pre.data;
+    finished = device.offers(fused);
+    if (finished) product = fused;
   }
   device.matmul(product, context.cuda->stream);
   if (finished) return;

@@ -7,56 +7,67 @@
 #include <new>
 
 #include "kernels/core/bf16.h"
+#include "kernels/core/cuda_device.h"
 #include "kernels/core/parallel.h"
-
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
-#endif
 
 namespace isoloss::test {
 
 namespace {
 
-constexpr std::size_t kGuard = 512;     // bytes before and after; longer than any vector or prefetch a kernel may write
+// Bytes before and after; longer than any vector or prefetch a kernel may write.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr std::size_t kGuard = 0;  // the sanitizer has its own, which ends the program at a read, too
+#else
+constexpr std::size_t kGuard = 512;
+#endif
 constexpr int kPattern = 0xFF;          // as f32, f64 and bf16 all-ones bytes are a NaN, as i32 they are -1
 constexpr std::align_val_t kAlign{64};  // what the contract promises for scratch
 
-/// A write into the guards is seen afterwards; under AddressSanitizer any access to them ends the program at once.
+/// Bytes between guard zones on the host, and a copy of both where a device computes.
 class GuardedBuffer {
  public:
-  explicit GuardedBuffer(std::size_t bytes)
-      : bytes_(bytes), memory_(static_cast<std::byte*>(::operator new(bytes + 2 * kGuard, kAlign))) {
-    std::memset(memory_.get(), kPattern, bytes + 2 * kGuard);
-    forbid_guards();
+  /// `cuda` null: the host's memory is what launches see.
+  GuardedBuffer(std::size_t bytes, const CudaContext* cuda)
+      : bytes_(bytes), cuda_(cuda), host_(static_cast<std::byte*>(::operator new(size(), kAlign))) {
+    std::memset(host_.get(), kPattern, size());
+    if (cuda_ != nullptr) device_ = static_cast<std::byte*>(cuda_->device->allocate(size()));
   }
-  std::byte* data() const { return memory_.get() + kGuard; }
+  ~GuardedBuffer() {
+    if (device_ != nullptr) cuda_->device->release(device_);
+  }
+  GuardedBuffer(const GuardedBuffer&) = delete;
+  GuardedBuffer& operator=(const GuardedBuffer&) = delete;
+
+  std::byte* host() const { return host_.get() + kGuard; }
+  std::byte* seen() const { return device_ != nullptr ? device_ + kGuard : host(); }  ///< by launches
+  void to_device() const {
+    if (device_ != nullptr) cuda_->device->copy(device_, host_.get(), size(), cuda_->stream);
+  }
+  void to_host() const {
+    if (device_ == nullptr) return;
+    cuda_->device->copy(host_.get(), device_, size(), cuda_->stream);
+    cuda_->device->synchronize(cuda_->stream);
+  }
   bool intact() const {
-#if defined(__SANITIZE_ADDRESS__)
-    return true;
-#endif
     const auto untouched = [](const std::byte* zone) {
       for (std::size_t i = 0; i < kGuard; ++i) {
         if (zone[i] != std::byte{kPattern}) return false;
       }
       return true;
     };
-    return untouched(memory_.get()) && untouched(data() + bytes_);
+    return untouched(host_.get()) && untouched(host() + bytes_);
   }
 
  private:
   struct Free {
     void operator()(std::byte* memory) const { ::operator delete(memory, kAlign); }
   };
-
-  void forbid_guards() const {
-#if defined(__SANITIZE_ADDRESS__)
-    ASAN_POISON_MEMORY_REGION(memory_.get(), kGuard);
-    ASAN_POISON_MEMORY_REGION(data() + bytes_, kGuard);
-#endif
-  }
+  std::size_t size() const { return bytes_ + 2 * kGuard; }
 
   std::size_t bytes_;
-  std::unique_ptr<std::byte, Free> memory_;
+  const CudaContext* cuda_;
+  std::unique_ptr<std::byte, Free> host_;
+  std::byte* device_ = nullptr;
 };
 
 template <class T>
@@ -134,40 +145,6 @@ LaunchResult launch_op(const OpDef& op, const Attributes& attributes, const Step
   result.out_types = op.infer({attributes, result.in_types, {}});
   result.out_types.resize(op.outputs.size());
 
-  std::vector<std::unique_ptr<GuardedBuffer>> buffers;
-  std::vector<std::string> labels;
-  const auto allocate = [&](std::size_t bytes, const std::string& label) {
-    buffers.push_back(std::make_unique<GuardedBuffer>(bytes));
-    labels.push_back(label);
-    return buffers.back()->data();
-  };
-
-  std::vector<Tensor> in, out;
-  for (std::size_t i = 0; i < inputs.size(); ++i) {
-    Tensor tensor{nullptr, result.in_types[i]};
-    if (tensor.type.present()) {
-      tensor.data = allocate(tensor.type.bytes(), std::string("input ") + op.inputs[i].name);
-      put(inputs[i].values, tensor.type.dtype, static_cast<std::byte*>(tensor.data));
-    }
-    in.push_back(tensor);
-  }
-  for (std::size_t o = 0; o < op.outputs.size(); ++o) {
-    const bool exists = result.out_types[o].present();
-    result.modes.push_back(!exists ? Mode::skip : request.modes.empty() ? Mode::write : request.modes[o]);
-    Tensor tensor{nullptr, result.out_types[o]};
-    if (result.modes[o] != Mode::skip) {
-      if (!request.in_place.empty() && request.in_place[o]) {
-        tensor.data = in[static_cast<std::size_t>(op.input(op.outputs[o].in_place_of))].data;
-      } else {
-        tensor.data = allocate(tensor.type.bytes(), std::string("output ") + op.outputs[o].name);
-      }
-      if (result.modes[o] == Mode::accumulate) {
-        put(request.previous[o], tensor.type.dtype, static_cast<std::byte*>(tensor.data));
-      }
-    }
-    out.push_back(tensor);
-  }
-
   DeviceContext context;
   context.kind = request.device;
   context.state = &state;
@@ -176,20 +153,61 @@ LaunchResult launch_op(const OpDef& op, const Attributes& attributes, const Step
   } else {
     set_threads(request.threads);
   }
+
+  std::vector<std::unique_ptr<GuardedBuffer>> buffers;
+  std::vector<std::string> labels;
+  const auto allocate = [&](std::size_t bytes, const std::string& label) -> GuardedBuffer* {
+    buffers.push_back(std::make_unique<GuardedBuffer>(bytes, context.cuda));
+    labels.push_back(label);
+    return buffers.back().get();
+  };
+
+  std::vector<Tensor> in, out;
+  std::vector<const GuardedBuffer*> in_buffers, out_buffers;  ///< null where the tensor is absent
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    Tensor tensor{nullptr, result.in_types[i]};
+    const GuardedBuffer* buffer = nullptr;
+    if (tensor.type.present()) {
+      buffer = allocate(tensor.type.bytes(), std::string("input ") + op.inputs[i].name);
+      put(inputs[i].values, tensor.type.dtype, buffer->host());
+      tensor.data = buffer->seen();
+    }
+    in.push_back(tensor);
+    in_buffers.push_back(buffer);
+  }
+  for (std::size_t o = 0; o < op.outputs.size(); ++o) {
+    const bool exists = result.out_types[o].present();
+    result.modes.push_back(!exists ? Mode::skip : request.modes.empty() ? Mode::write : request.modes[o]);
+    Tensor tensor{nullptr, result.out_types[o]};
+    const GuardedBuffer* buffer = nullptr;
+    if (result.modes[o] != Mode::skip) {
+      if (!request.in_place.empty() && request.in_place[o]) {
+        buffer = in_buffers[static_cast<std::size_t>(op.input(op.outputs[o].in_place_of))];
+      } else {
+        buffer = allocate(tensor.type.bytes(), std::string("output ") + op.outputs[o].name);
+      }
+      if (result.modes[o] == Mode::accumulate) put(request.previous[o], tensor.type.dtype, buffer->host());
+      tensor.data = buffer->seen();
+    }
+    out.push_back(tensor);
+    out_buffers.push_back(buffer);
+  }
   if (op.scratch != nullptr) {
     const std::size_t bytes =
         op.scratch({attributes, result.in_types, result.out_types}, request.device, request.threads);
     if (bytes > 0) {
-      context.scratch = {allocate(bytes, "scratch"), {DType::u8, {static_cast<std::int64_t>(bytes)}}};
+      context.scratch = {allocate(bytes, "scratch")->seen(), {DType::u8, {static_cast<std::int64_t>(bytes)}}};
     }
   }
+  for (const auto& buffer : buffers) buffer->to_device();
   op.launcher(request.device)(context, {in, out, result.modes, attributes});
+  for (const auto& buffer : buffers) buffer->to_host();
 
-  for (const Tensor& tensor : in) {
-    result.in_after.push_back(tensor ? get(tensor.type, static_cast<const std::byte*>(tensor.data)) : Values{});
+  for (std::size_t i = 0; i < in.size(); ++i) {
+    result.in_after.push_back(in_buffers[i] != nullptr ? get(in[i].type, in_buffers[i]->host()) : Values{});
   }
-  for (const Tensor& tensor : out) {
-    result.out.push_back(tensor ? get(tensor.type, static_cast<const std::byte*>(tensor.data)) : Values{});
+  for (std::size_t o = 0; o < out.size(); ++o) {
+    result.out.push_back(out_buffers[o] != nullptr ? get(out[o].type, out_buffers[o]->host()) : Values{});
   }
   for (std::size_t i = 0; i < buffers.size(); ++i) {
     if (!buffers[i]->intact()) result.faults.push_back("wrote outside " + labels[i]);

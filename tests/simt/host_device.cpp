@@ -129,7 +129,9 @@ void HostDevice::fill(void* to, std::uint8_t byte, std::size_t bytes, Stream str
 
 isoloss::CudaDevice::Event HostDevice::create_event(bool) { return new double(0); }
 void HostDevice::destroy_event(Event event) { delete static_cast<double*>(event); }
-void HostDevice::record(Event event, Stream) { *static_cast<double*>(event) = now_milliseconds(); }
+void HostDevice::record(Event event, Stream stream) {
+  stream_of(stream).give([event] { *static_cast<double*>(event) = now_milliseconds(); });
+}
 double HostDevice::milliseconds(Event from, Event to) {
   return *static_cast<double*>(to) - *static_cast<double*>(from);
 }

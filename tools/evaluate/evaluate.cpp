@@ -63,13 +63,16 @@ int evaluate_weights(const Options& options) {
   data.check_ids(static_cast<std::uint64_t>(configuration.model.vocab));
   const EvalWindows windows(data, configuration.model.context, static_cast<std::uint64_t>(options.tokens));
 
-  const Device device = open_device(options.device, Precision::fp32);
+  // A GPU evaluates as the model was trained, which is what the record of its run holds; the others know float32 only.
+  const Precision trained = configuration.run.run.precision;
+  const Device device = open_device(options.device, Precision::fp32, trained);
+  const DType real = real_of(device.precision);
   ParameterStore store;
   const auto rows =
       std::min<std::int64_t>(configuration.run.run.micro_batch, static_cast<std::int64_t>(windows.windows()));
-  Graph graph = evaluation_graph(configuration.model, store, rows);
+  Graph graph = evaluation_graph(configuration.model, store, rows, real);
   store.lay_out();
-  store.allocate(/*with_gradients=*/false, device.machine);
+  store.allocate(/*with_gradients=*/false, device.machine, real);
   load_model(store, saved.weights);
   Executor executor(std::move(graph), store, device.machine);
   const Evaluation result = evaluate(executor, windows, [] { return interrupted(); });

@@ -71,6 +71,7 @@ Manifest describe_run(const Configuration& configuration, const std::string& con
   manifest.device = identity.device;
   manifest.threads = threads();
   manifest.cpu = cpu_name();
+  manifest.gpu = identity.gpu;
   manifest.version = ISOLOSS_VERSION;
   manifest.commit = ISOLOSS_COMMIT;
   manifest.compiler = __VERSION__;

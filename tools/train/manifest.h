@@ -11,7 +11,7 @@
 namespace isoloss {
 
 struct RunIdentity {
-  std::string name, device, sweep_label;
+  std::string name, device, gpu, sweep_label;
   std::string init_from;  ///< path of the weights to start from; empty: the seed's
 };
 

@@ -48,6 +48,9 @@ void print_plan(const TrainingPlan& plan, const Configuration& configuration) {
   fmt::print("parameters, gradients, moments {:>10.1f} MiB\n", mebi(plan.parameter_bytes()));
   fmt::print("activations and scratch        {:>10.1f} MiB\n", mebi(plan.activation_bytes()));
   fmt::print("in all                         {:>10.1f} MiB\n", mebi(plan.total_bytes()));
+  if (plan.device == DeviceKind::cuda) {
+    fmt::print("besides, workspace of products {:>10.1f} MiB\n", mebi(kMatmulWorkspace));
+  }
 }
 
 /// The checkpoint to resume from; nothing when the run is finished already.
@@ -62,6 +65,12 @@ std::optional<Checkpoint> checkpoint_of(const fs::path& folder, const Configurat
   auto checkpoint = latest_checkpoint(folder, [](std::string_view why) { warn(why); });
   if (!checkpoint) fail_input(folder.string(), "a checkpoint to resume from", "none");
   return checkpoint;
+}
+
+Ceilings ceilings_of(const Machine& machine, const RunConfig& config) {
+  if (machine.on_host()) return measure_ceilings();
+  return measure_ceilings(machine.cuda(), machine.stream(), real_of(config.run.precision),
+                          config.run.precision == Precision::tf32);
 }
 
 void watch(Trainer& trainer, Progress& progress) {
@@ -88,8 +97,13 @@ int train(const Options& options) {
   if (!options.plan || !config.data.train.empty()) resolve_vocab(configuration);
   if (configuration.model.vocab == 0) fail_input("model.vocab", "a vocabulary, where no data says it", "none");
 
+  const ModelGraphs graphs = model_graphs(configuration.model);
+  if (options.plan && device_kind(options.device) == DeviceKind::cuda) {
+    print_plan(TrainingPlan(graphs, config, DeviceKind::cuda), configuration);
+    return 0;
+  }
   const Device device = open_device(options.device, config.run.precision);
-  TrainingPlan plan(model_graphs(configuration.model), config, device.machine.kind());
+  TrainingPlan plan(graphs, config, device.machine.kind());
   if (options.plan) {
     print_plan(plan, configuration);
     return 0;
@@ -118,9 +132,11 @@ int train(const Options& options) {
   }
 
   const std::string config_json = to_json(configuration, folder);
+  const std::string gpu = device.machine.on_host() ? "" : device.machine.cuda().name();
   const Manifest manifest =
       describe_run(configuration, config_json, plan, train_data, val_data, validation,
-                   {folder.filename().string(), device.name, options.sweep_label, options.init_from});
+                   {folder.filename().string(), device.name, gpu, options.sweep_label, options.init_from});
+  expect_fits(plan, graphs, config, device.machine);
   TrainingModel model(std::move(plan), config, device.machine);
   if (!resume) {
     model.store().initialise(config.run.seed);
@@ -129,13 +145,11 @@ int train(const Options& options) {
   RunRecord record = resume ? RunRecord::resume(folder, resume->state.step) : RunRecord::create(folder, manifest);
   record.set_status(RunStatus::running);
 
-  Profiler profiler;
+  Profiler profiler(device.machine);
   if (device.checker) model.training().set_observer(device.checker.get());
   if (options.profile) {
     model.training().set_observer(&profiler);
-    model.optimizer().on_operation = [&](const std::string& op, double seconds, const Cost& cost) {
-      profiler.add(op, seconds, cost);
-    };
+    model.optimizer().set_observer(&profiler);
   }
   Trainer trainer(config, model, train_data, validation, record, resume);
   Progress progress;
@@ -151,7 +165,7 @@ int train(const Options& options) {
   const RunStatus status = trainer.run();
   progress.finish();
   if (options.profile) {
-    fmt::print("{}", profiler.table(trainer.steps_done() - profiled_from, measure_ceilings()));
+    fmt::print("{}", profiler.table(trainer.steps_done() - profiled_from, ceilings_of(device.machine, config)));
   }
   if (status == RunStatus::interrupted) {
     say(fmt::format("interrupted after step {}; go on with --resume", trainer.steps_done()));

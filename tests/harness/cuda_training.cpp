@@ -1,0 +1,85 @@
+#include "tests/harness/cuda_training.h"
+
+#include <doctest/doctest.h>
+
+#include "tests/harness/files.h"
+
+namespace isoloss::test {
+
+namespace {
+
+constexpr TrainingVariant kVariants[] = {
+    {"baseline", [](ModelSpec&) {}},
+    {"no norm, naive attention",
+     [](ModelSpec& spec) { spec.norm = Norm::none, spec.final_norm = Norm::none, spec.attention = Attention::naive; }},
+    {"RMSNorm, RoPE, multi-query, SwiGLU",
+     [](ModelSpec& spec) {
+       spec.norm = Norm::rmsnorm, spec.final_norm = Norm::rmsnorm, spec.positions = Positions::rope;
+       spec.kv_heads = 1, spec.mlp = Mlp::swiglu;
+     }},
+    {"post-norm, sinusoidal, exact GELU, window, dropout, untied, no bias",
+     [](ModelSpec& spec) {
+       spec.norm_position = NormPosition::post, spec.positions = Positions::sinusoidal, spec.mlp = Mlp::gelu;
+       spec.window = 5, spec.dropout = 0.1, spec.tie_embeddings = false, spec.bias = false;
+     }},
+    {"ReLU²", [](ModelSpec& spec) { spec.mlp = Mlp::relu2; }}};
+
+}  // namespace
+
+std::span<const TrainingVariant> training_variants() { return kVariants; }
+
+RunConfig twenty_steps(const ModelSpec& spec) {
+  RunConfig config = tiny_config(spec);
+  config.run.steps = 20;
+  config.run.eval_every = 10;
+  config.run.micro_batch = 2;  // two micro-batches a step
+  return config;
+}
+
+void check_follows_ref(const TrainingVariant& variant, const std::function<Machine()>& make) {
+  CAPTURE(variant.name);
+  const TemporaryFolder folder;
+  ModelSpec spec = tiny_spec();
+  variant.change(spec);
+  RunConfig config = twenty_steps(spec);
+  const Outcome reference = train(folder / "ref", spec, config, false, -1, DeviceKind::ref);
+  const Outcome fallback = train(folder / "cpu", spec, config);
+  // What two right implementations differ by in float32, from rounding alone.
+  const double noise = worst_difference(reference.losses, fallback.losses);
+  const Outcome single = train(folder / "f32", spec, config, false, -1, make());
+  CHECK(single.status == RunStatus::finished);
+  CHECK(worst_difference(reference.losses, single.losses) <= 8 * noise + 1e-6);
+  CHECK(worst_difference(reference.val_losses, single.val_losses) <= 8 * noise + 1e-6);
+
+  config.run.precision = Precision::bf16;
+  const Outcome narrow = train(folder / "bf16", spec, config, false, -1, make());
+  // Losses near 4 from logits that are rounded to 8 bits: 2^-8 relative is the error of a single rounding.
+  CHECK(worst_difference(reference.losses, narrow.losses) <= 4 * 0x1p-8);
+  CHECK(worst_difference(reference.losses, narrow.losses) > noise);  // bf16 was really used
+}
+
+void check_repeats_and_resumes(const std::function<Machine(int run)>& make) {
+  ModelSpec spec = tiny_spec();
+  spec.dropout = 0.1;
+  for (const Precision precision : {Precision::fp32, Precision::bf16}) {
+    const TemporaryFolder folder;
+    RunConfig config = twenty_steps(spec);
+    config.run.precision = precision;
+    config.run.checkpoint_every = 5;
+    const auto run = [&](const char* name, int number, std::int64_t stop_after, bool resume) {
+      return train(folder / name, spec, config, resume, stop_after, make(number));
+    };
+    const Outcome whole = run("whole", 0, -1, false);
+    const Outcome again = run("again", 1, -1, false);
+    CHECK(whole.losses == again.losses);
+    CHECK(whole.val_losses == again.val_losses);
+    CHECK(whole.weights == again.weights);
+    CHECK(run("parts", 2, 7, false).status == RunStatus::interrupted);
+    const Outcome resumed = run("parts", 3, -1, true);
+    CHECK(whole.losses == resumed.losses);
+    CHECK(whole.val_losses == resumed.val_losses);
+    CHECK(whole.weights == resumed.weights);
+  }
+}
+
+}  // namespace isoloss::test

@@ -1,0 +1,29 @@
+// What must hold for training on a CUDA device, whichever it is: the host executor or a GPU.
+#pragma once
+
+#include <functional>
+#include <span>
+
+#include "tests/harness/tiny_run.h"
+
+namespace isoloss::test {
+
+struct TrainingVariant {
+  const char* name;
+  void (*change)(ModelSpec&);
+};
+/// Together they reach every toggle.
+std::span<const TrainingVariant> training_variants();
+
+/// 20 steps of two micro-batches, with evaluations.
+RunConfig twenty_steps(const ModelSpec& spec);
+
+/// Losses of the machine in float32 stay as near to those of `ref` as another right implementation would, and in bf16
+/// within a few roundings. `make` is called once a run.
+void check_follows_ref(const TrainingVariant& variant, const std::function<Machine()>& make);
+
+/// The same run gives the same bits, and so does one that was stopped and went on. `make` gets the number of the run
+/// (0 … 3), so that it can let threads run in another order each time.
+void check_repeats_and_resumes(const std::function<Machine(int run)>& make);
+
+}  // namespace isoloss::test
