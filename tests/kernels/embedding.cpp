@@ -33,6 +33,9 @@ TEST_CASE("embedding") {
             .op = "embedding",
             .inputs = {
                 {"ids", i32({3, 40}), Fill::integers(0, 5)}, {"token", f32({6, 300})}, {"position", f32({40, 300})}}});
+  check_op({.name = "more tokens than a block looks at at once",
+            .op = "embedding",
+            .inputs = {{"ids", i32({2, 150}), Fill::integers(0, 5)}, {"token", f32({6, 8})}}});
   check_op({.name = "odd width",
             .op = "embedding",
             .attributes = {{"sinusoidal", 1}},
