@@ -59,4 +59,19 @@ void check_configuration(const Configuration& configuration) {
   }
 }
 
+void check_device(const Configuration& configuration, DeviceKind device) {
+  if (configuration.model.attention != Attention::cudnn) return;
+  if (device != DeviceKind::cuda) {
+    fail_input("model.attention", "flash or naive on this device", "cudnn, which needs the cuda device");
+  }
+  const Precision precision = configuration.run.run.precision;
+  if (precision != Precision::bf16) {
+    fail_input("run.precision", "bf16 with model.attention = cudnn, which computes in nothing else",
+               precision == Precision::tf32 ? "tf32" : "fp32");
+  }
+  if (find_op("attention_cudnn").launch[static_cast<std::size_t>(device)] == nullptr) {
+    fail_input("model.attention", "flash or naive in this build", "cudnn, which it does not have");
+  }
+}
+
 }  // namespace isoloss

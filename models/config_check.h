@@ -4,6 +4,7 @@
 #include <set>
 #include <string>
 
+#include "engine/machine.h"
 #include "models/config.h"
 
 namespace isoloss {
@@ -16,5 +17,8 @@ void fill_defaults(Configuration& configuration, const std::set<std::string>& pr
 /// Throws an input error naming the key where values do not fit together, and where a key that was set explicitly has
 /// no effect in this combination: any other value of it would give the same run.
 void check_configuration(const Configuration& configuration);
+
+/// Throws an input error naming the key where the configuration asks for what `device` does not have.
+void check_device(const Configuration& configuration, DeviceKind device);
 
 }  // namespace isoloss

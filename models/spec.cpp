@@ -83,6 +83,14 @@ void ModelSpec::validate() const {
     fail_input("model.width", "an even width with sinusoidal positions, a sine and a cosine per frequency",
                number(width));
   }
+  if (attention == Attention::cudnn && head_width() % 8 != 0) {
+    fail_input("model.width", fmt::format("a multiple of 8 per head with model.attention = cudnn ({} heads)", heads),
+               number(width));
+  }
+  if (attention == Attention::cudnn && dropout > 0) {
+    fail_input("model.dropout", "0 with model.attention = cudnn, whose own generator could not be repeated elsewhere",
+               number(dropout));
+  }
   if (hidden() < 1) fail_input("model.mlp_ratio", "a hidden layer of at least 1", number(mlp_ratio));
   if (window < 0) fail_input("model.window", "0 (full attention) or a number of tokens", number(window));
 }

@@ -41,13 +41,33 @@ std::vector<TensorType> infer_flash(const OpTypes& types) {
   return {output_type(types, dims), lse_type(types, dims)};
 }
 
-std::vector<TensorType> infer_flash_backward(const OpTypes& types) {
-  const char* op = "attention_flash_backward";
+/// Of the backward operations that recompute the probabilities.
+std::vector<TensorType> backward_of_lse(const char* op, const OpTypes& types) {
   const AttentionDims dims = checked_dims(op, types);
   expect_type(op, "y", types.in[1], output_type(types, dims));
   expect_type(op, "lse", types.in[2], lse_type(types, dims));
   expect_type(op, "dy", types.in[3], output_type(types, dims));
   return {types.in[0]};
+}
+
+std::vector<TensorType> infer_flash_backward(const OpTypes& types) {
+  return backward_of_lse("attention_flash_backward", types);
+}
+
+/// cuDNN's dropout has a generator of its own, which nothing else could repeat.
+void expect_no_dropout(const char* op, const OpTypes& types) {
+  expect(types.attributes.real("p") == 0, op, "no dropout (p=0)", types.attributes.text());
+}
+
+std::vector<TensorType> infer_cudnn(const OpTypes& types) {
+  expect_no_dropout("attention_cudnn", types);
+  const AttentionDims dims = checked_dims("attention_cudnn", types);
+  return {output_type(types, dims), lse_type(types, dims)};
+}
+
+std::vector<TensorType> infer_cudnn_backward(const OpTypes& types) {
+  expect_no_dropout("attention_cudnn_backward", types);
+  return backward_of_lse("attention_cudnn_backward", types);
 }
 
 std::vector<TensorType> infer_naive(const OpTypes& types) {
@@ -111,9 +131,18 @@ std::size_t scratch_naive(const OpTypes& types, DeviceKind device, int threads) 
   return 2 * probabilities_type(types, {types.attributes, types.in[0].shape}).bytes();
 }
 
+void check_flash_cuda(const OpTypes& types) {
+  expect_flash_width("attention_flash", AttentionDims(types.attributes, types.in[0].shape).D);
+}
+
 std::size_t scratch_flash_backward(const OpTypes& types, DeviceKind device, int threads) {
   if (device == DeviceKind::cuda) return types.in[2].bytes();  // delta, shaped like lse
   return cpu_scratch<attention_flash_backward_cpu_scratch>(types, device, threads);
+}
+
+/// delta on cuda; the workspace of cuDNN's plan is known only once it is built.
+std::size_t scratch_cudnn_backward(const OpTypes& types, DeviceKind device, int) {
+  return device == DeviceKind::cuda ? types.in[2].bytes() : 0;
 }
 
 std::size_t scratch_cached(const OpTypes& types, DeviceKind device, int threads) {
@@ -135,6 +164,7 @@ std::vector<OpDef> define_attention() {
   flash.inputs = {{"qkv"}};
   flash.outputs = {{.name = "y"}, {.name = "lse", .can_skip = true, .saved = true}};
   flash.infer = infer_flash;
+  flash.check_cuda = check_flash_cuda;
   flash.cost = cost_forward;
   flash.scratch = cpu_scratch<attention_flash_cpu_scratch>;
   flash.gradient.op = "attention_flash_backward";
@@ -150,6 +180,21 @@ std::vector<OpDef> define_attention() {
   flash_backward.cost = cost_backward;
   flash_backward.scratch = scratch_flash_backward;
   flash_backward.launch = {attention_flash_backward_ref, attention_flash_backward_cpu, attention_flash_backward_cuda};
+
+  // The specification is attention_flash's; the configuration is refused on every device but cuda.
+  OpDef cudnn = flash;
+  cudnn.name = "attention_cudnn";
+  cudnn.infer = infer_cudnn;
+  cudnn.check_cuda = nullptr;
+  cudnn.scratch = nullptr;
+  cudnn.gradient.op = "attention_cudnn_backward";
+  cudnn.launch = {attention_flash_ref, nullptr, attention_cudnn_cuda};
+
+  OpDef cudnn_backward = flash_backward;
+  cudnn_backward.name = "attention_cudnn_backward";
+  cudnn_backward.infer = infer_cudnn_backward;
+  cudnn_backward.scratch = scratch_cudnn_backward;
+  cudnn_backward.launch = {attention_flash_backward_ref, nullptr, attention_cudnn_backward_cuda};
 
   OpDef naive;
   naive.name = "attention_naive";
@@ -181,7 +226,7 @@ std::vector<OpDef> define_attention() {
   cached.scratch = scratch_cached;
   cached.launch = {attention_cached_ref, attention_cached_cpu, attention_cached_cuda};
 
-  return {flash, flash_backward, naive, naive_backward, cached};
+  return {flash, flash_backward, cudnn, cudnn_backward, naive, naive_backward, cached};
 }
 
 }  // namespace isoloss

@@ -2,6 +2,22 @@
 
 namespace isoloss {
 
+namespace {
+
+const char* operation_of(Attention attention) {
+  switch (attention) {
+    case Attention::naive:
+      return "attention_naive";
+    case Attention::cudnn:
+      return "attention_cudnn";
+    case Attention::flash:
+      break;
+  }
+  return "attention_flash";
+}
+
+}  // namespace
+
 ValueId attention_branch(Builder& builder, const std::string& prefix, ValueId x) {
   const ModelSpec& spec = builder.spec;
   Graph& graph = builder.graph;
@@ -23,8 +39,7 @@ ValueId attention_branch(Builder& builder, const std::string& prefix, ValueId x)
   } else {
     attributes.set("p", builder.purpose == Purpose::training ? spec.dropout : 0);
     attributes.set("node", Builder::dropout_node(name));
-    y = graph.apply(spec.attention == Attention::naive ? "attention_naive" : "attention_flash", name, attributes,
-                    {qkv});
+    y = graph.apply(operation_of(spec.attention), name, attributes, {qkv});
   }
   const ValueId out = builder.linear(name + ".c_proj", y, spec.width, spec.width, 0, /*residual=*/true);
   return builder.dropout(name + ".resid_dropout", out);

@@ -56,6 +56,7 @@ TEST_CASE("train: bad configurations and data") {
        2,
        "model.rope_theta"},
       {"cudnn on a processor", {"--set", "model.attention=cudnn"}, 2, "model.attention"},
+      {"cudnn with dropout", {"--set", "model.attention=cudnn", "--set", "model.dropout=0.1"}, 2, "model.dropout"},
       {"lstm", {"--set", "model.kind=lstm"}, 2, "model.kind"},
       {"bf16 on a processor", {"--set", "run.precision=bf16"}, 2, "run.precision"},
       {"no cuda here", {"--device", "cuda"}, 1, "--device"},

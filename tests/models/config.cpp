@@ -6,6 +6,7 @@
 
 #include "data/tokenizer.h"
 #include "kernels/core/philox.h"
+#include "models/config_check.h"
 #include "models/config_keys.h"
 #include "tests/harness/files.h"
 
@@ -389,13 +390,43 @@ TEST_CASE("the vocabulary comes from the tokenizer beside the shards") {
   }
 }
 
+TEST_CASE("cudnn attention: what it cannot do is one line that names the key") {
+  const auto error = [](const std::vector<std::string>& settings) {
+    return error_of([&] { load_configuration("nano", sets(settings)); });
+  };
+  const std::string on = "model.attention=cudnn";
+  CHECK(error({on}).empty());
+  CHECK(error({on, "model.dropout=0.1"}) ==
+        "2 [model.dropout] expected 0 with model.attention = cudnn, whose own generator could not be repeated "
+        "elsewhere, got 0.1");
+  CHECK(error({on, "model.width=48"}) ==
+        "2 [model.width] expected a multiple of 8 per head with model.attention = cudnn (4 heads), got 48");
+  const auto on_device = [&](const std::vector<std::string>& settings, DeviceKind device) {
+    const Configuration configuration = load_configuration("nano", sets(settings));
+    return error_of([&] { check_device(configuration, device); });
+  };
+  const std::string bf16 = "run.precision=bf16";
+  for (const DeviceKind device : {DeviceKind::ref, DeviceKind::cpu}) {
+    CHECK(on_device({on, bf16}, device) ==
+          "2 [model.attention] expected flash or naive on this device, got cudnn, which needs the cuda device");
+    CHECK(on_device({}, device).empty());
+  }
+  CHECK(on_device({on}, DeviceKind::cuda) ==
+        "2 [run.precision] expected bf16 with model.attention = cudnn, which computes in nothing else, got fp32");
+  CHECK(on_device({on, "run.precision=tf32"}, DeviceKind::cuda).ends_with("got tf32"));
+  // This program is built without the device, so without cuDNN too.
+  CHECK(on_device({on, bf16}, DeviceKind::cuda) ==
+        "2 [model.attention] expected flash or naive in this build, got cudnn, which it does not have");
+  CHECK(on_device({bf16}, DeviceKind::cuda).empty());
+}
+
 TEST_CASE("toggles in words tell two different models apart") {
   std::set<std::string> seen;
   for (const char* setting :
        {"run.seed=1", "model.norm=rmsnorm", "model.norm=none", "model.norm_position=post", "model.final_norm=none",
-        "model.positions=rope", "model.positions=none", "model.attention=naive", "model.kv_heads=1", "model.kv_heads=2",
-        "model.window=16", "model.mlp=swiglu", "model.mlp_ratio=3", "model.bias=false", "model.dropout=0.1",
-        "model.tie_embeddings=false"}) {
+        "model.positions=rope", "model.positions=none", "model.attention=naive", "model.attention=cudnn",
+        "model.kv_heads=1", "model.kv_heads=2", "model.window=16", "model.mlp=swiglu", "model.mlp_ratio=3",
+        "model.bias=false", "model.dropout=0.1", "model.tie_embeddings=false"}) {
     std::string words;
     for (const std::string& word : toggles_in_words(load_configuration("nano", sets({setting})).model))
       words += word + "; ";

@@ -114,6 +114,16 @@ TEST_CASE("flash and naive attention train alike, with window and grouped heads"
   CHECK(worst_difference(flash.losses, naive.losses) < 1e-4);  // as above: another order of sums
 }
 
+TEST_CASE("cudnn attention without its device is the specification of flash") {
+  const test::TemporaryFolder folder;
+  ModelSpec spec = tiny_spec();
+  spec.heads = 2, spec.kv_heads = 1, spec.window = 5;
+  const Outcome flash = train(folder / "flash", spec, tiny_config(spec), false, -1, DeviceKind::ref);
+  spec.attention = Attention::cudnn;
+  const Outcome cudnn = train(folder / "cudnn", spec, tiny_config(spec), false, -1, DeviceKind::ref);
+  CHECK(flash.losses == cudnn.losses);
+}
+
 TEST_CASE("multi-query equals multi-head with repeated key and value heads") {
   ModelSpec grouped = tiny_spec();
   grouped.heads = 4, grouped.kv_heads = 1;

@@ -21,6 +21,8 @@
 #define SHARED(type, name, ...) auto& name = ::simt::shared_variable<type __VA_ARGS__, decltype([] {})>()
 #define DYNAMIC_SHARED(type, name) type* const name = static_cast<type*>(::simt::dynamic_shared())
 #define UNROLL
+#define UNROLL_BY(n)
+#define ROLLED
 #define SIMT_WHERE ::simt::Location where = ::simt::Location::current()
 
 #if defined(__SANITIZE_THREAD__)

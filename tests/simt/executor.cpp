@@ -73,7 +73,7 @@ struct Grid {
   std::string error;
   std::uint64_t random = 1, block = 0;
   std::vector<void*> shared;
-  std::size_t static_shared = 0;
+  std::size_t static_shared = 0, dynamic_bytes = 0;
   void* dynamic = nullptr;
   unsigned at_barrier = 0;
   int predicates = 0, predicate_result = 0;
@@ -262,6 +262,7 @@ void run_block(unsigned threads, std::size_t shared_bytes) {
   redraw_priorities();
   if (observer != nullptr) observer->begin_block(threads);
   g.dynamic = shared_bytes > 0 ? poisoned(shared_bytes) : nullptr;
+  g.dynamic_bytes = shared_bytes;
   if (observer != nullptr && shared_bytes > 0) observer->shared_memory(g.dynamic, shared_bytes, "dynamic");
   for (unsigned t = 0; t < threads; ++t) {
     Thread& thread = g.threads[t];
@@ -304,7 +305,10 @@ void fail(const std::string& what, Location where) {
 void make_shared(SharedSite& site, std::size_t bytes) {
   const ExecutorCode here;
   g.static_shared += bytes;
-  if (g.static_shared > kMaxStaticShared) fail("more than 48 KiB of static shared memory", Location::current());
+  // `launch` asks for more than 48 KiB only by what is dynamic.
+  const std::size_t with_dynamic = g.static_shared + (g.dynamic_bytes <= kMaxStaticShared ? g.dynamic_bytes : 0);
+  if (with_dynamic > kMaxStaticShared)
+    fail("more than 48 KiB of static and dynamic shared memory", Location::current());
   site.memory = poisoned(bytes);
   site.block = g.block;
   g.shared.push_back(site.memory);

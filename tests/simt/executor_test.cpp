@@ -1,6 +1,7 @@
 // The executor itself: what it computes, and that it catches what kernels get wrong.
 #include <doctest/doctest.h>
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -164,6 +165,28 @@ TEST_CASE("impossible launches are refused") {
   CHECK(contains(error_of(
                      32, [] {}, 300 * 1024),
                  "bytes of shared memory"));
+  const auto both = [] {
+    SHARED(int, one, [1]);
+    one[0] = 0;
+  };
+  CHECK(contains(error_of(32, both, 48 * 1024), "more than 48 KiB of static and dynamic"));
+  CHECK(error_of(32, both, 48 * 1024 - 4) == "");
+  CHECK(error_of(32, both, 48 * 1024 + 4) == "");  // more than 48 KiB of dynamic memory are asked for
+}
+
+TEST_CASE("what is attached to a device goes before its memory, one object for each key") {
+  struct Memory {
+    explicit Memory(CudaDevice& on) : device(on), data(on.allocate(100)) {}
+    ~Memory() { device.release(data); }
+    CudaDevice& device;
+    void* data;
+  };
+  static constexpr char kOne = 0, kTwo = 0;
+  simt::HostDevice device;
+  CHECK(device.attachment(&kOne) == nullptr);
+  device.attachment(&kOne) = std::make_shared<Memory>(device);
+  CHECK(device.attachment(&kOne) != nullptr);
+  CHECK(device.attachment(&kTwo) == nullptr);
 }
 
 TEST_CASE("a captured stream records instead of running") {

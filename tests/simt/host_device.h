@@ -24,6 +24,7 @@ class HostDevice : public isoloss::CudaDevice {
   ~HostDevice() override;
 
   std::string name() const override { return "host executor"; }
+  isoloss::CudaProperties properties() const override { return {name(), "none", "none", "none", l2_bytes}; }
   std::size_t free_memory() const override { return memory_limit - allocated_; }
   std::size_t total_memory() const override { return memory_limit; }
 
@@ -52,17 +53,21 @@ class HostDevice : public isoloss::CudaDevice {
   bool offers(const isoloss::Matmul&) override { return epilogues; }
   void matmul(const isoloss::Matmul& call, Stream stream) override;
 
+  std::shared_ptr<void>& attachment(const void* key) override { return attachments_[key]; }
+
   void push_range(const char*) override {}
   void pop_range() override {}
 
   // For tests.
   bool epilogues = true;  ///< false: callers use their own kernels instead
   std::size_t memory_limit = std::size_t{4} << 30;
+  std::size_t l2_bytes = 4096;                 ///< as small as the shapes that tests can afford
   int allocations = 0, launches_replayed = 0;  ///< so far
 
  private:
   std::size_t allocated_ = 0;
   std::map<void*, std::size_t> sizes_;
+  std::map<const void*, std::shared_ptr<void>> attachments_;
 };
 
 }  // namespace simt

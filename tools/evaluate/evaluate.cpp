@@ -67,6 +67,10 @@ int evaluate_weights(const Options& options) {
   const Precision trained = configuration.run.run.precision;
   const Device device = open_device(options.device, Precision::fp32, trained);
   const DType real = real_of(device.precision);
+  if (configuration.model.attention == Attention::cudnn && real != DType::bf16) {
+    say("model.attention: flash in place of cudnn, which computes in bf16 alone; the same mathematics");
+    configuration.model.attention = Attention::flash;
+  }
   ParameterStore store;
   const auto rows =
       std::min<std::int64_t>(configuration.run.run.micro_batch, static_cast<std::int64_t>(windows.windows()));

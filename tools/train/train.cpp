@@ -13,6 +13,7 @@
 #include "kernels/core/error.h"
 #include "kernels/core/parallel.h"
 #include "models/config.h"
+#include "models/config_check.h"
 #include "models/transformer.h"
 #include "tools/common/device.h"
 #include "tools/common/program.h"
@@ -91,9 +92,7 @@ int train(const Options& options) {
   for (const std::string& text : options.set) overrides.push_back({text});
   Configuration configuration = load_configuration(options.config, overrides);
   const RunConfig& config = configuration.run;
-  if (configuration.model.attention == Attention::cudnn) {
-    fail_input("model.attention", "flash or naive on this device", "cudnn, which needs the cuda device");
-  }
+  check_device(configuration, device_kind(options.device));
   if (!options.plan || !config.data.train.empty()) resolve_vocab(configuration);
   if (configuration.model.vocab == 0) fail_input("model.vocab", "a vocabulary, where no data says it", "none");
 
