@@ -47,7 +47,7 @@ class KernelCheck {
     const LaunchResult plain = launch(request(DeviceKind::ref, DType::f32));
     modes_ = plain.modes;
     device(DeviceKind::cuda, real, exact, plain);
-    nan_is_sticky(request(DeviceKind::cuda, real));
+    if (cuda_runner().tries_values()) nan_is_sticky(request(DeviceKind::cuda, real));
   }
 
   /// The numbers of one launch, and nothing else.

@@ -28,6 +28,10 @@ TEST_CASE("layernorm") {
               .attributes = kEpsilon,
               .inputs = {{"x", f32({150, 200}), Fill::normal(0.5, 2)}, {"w", f32({200})}, {"b", b200}}});
   }
+  check_op({.name = "rows over several warps",
+            .op = "layernorm",
+            .attributes = kEpsilon,
+            .inputs = {{"x", f32({3, 1032})}, {"w", f32({1032})}, {"b", f32({1032})}}});
   // A mean far above the deviation: a variance as E[x²] - mean² would lose all digits.
   check_op({.name = "far from zero",
             .op = "layernorm",
