@@ -140,7 +140,12 @@ std::size_t scratch_flash_backward(const OpTypes& types, DeviceKind device, int 
   return cpu_scratch<attention_flash_backward_cpu_scratch>(types, device, threads);
 }
 
-/// delta on cuda; the workspace of cuDNN's plan is known only once it is built.
+/// On cuda: lse where nobody wants it. The workspace of cuDNN's plan is known only once that is built.
+std::size_t scratch_cudnn(const OpTypes& types, DeviceKind device, int) {
+  return device == DeviceKind::cuda ? lse_type(types, {types.attributes, types.in[0].shape}).bytes() : 0;
+}
+
+/// Likewise delta.
 std::size_t scratch_cudnn_backward(const OpTypes& types, DeviceKind device, int) {
   return device == DeviceKind::cuda ? types.in[2].bytes() : 0;
 }
@@ -186,7 +191,7 @@ std::vector<OpDef> define_attention() {
   cudnn.name = "attention_cudnn";
   cudnn.infer = infer_cudnn;
   cudnn.check_cuda = nullptr;
-  cudnn.scratch = nullptr;
+  cudnn.scratch = scratch_cudnn;
   cudnn.gradient.op = "attention_cudnn_backward";
   cudnn.launch = {attention_flash_ref, nullptr, attention_cudnn_cuda};
 

@@ -24,7 +24,7 @@ namespace isoloss {
 
 namespace {
 
-enum class Direction : std::uint8_t { forward, forward_without_lse, backward };
+enum class Direction : std::uint8_t { forward, backward };
 
 /// What a plan is made for.
 struct Key {
@@ -34,7 +34,7 @@ struct Key {
 };
 
 CudnnGraph graph_of(Direction direction, const AttentionDims& dims) {
-  return direction == Direction::backward ? cudnn_backward(dims) : cudnn_forward(dims, direction == Direction::forward);
+  return direction == Direction::forward ? cudnn_forward(dims) : cudnn_backward(dims);
 }
 
 /// A plan with its memory.
@@ -101,9 +101,9 @@ void launch(const char* op, Direction direction, const DeviceContext& context, c
 }  // namespace
 
 void attention_cudnn_cuda(DeviceContext& context, const OpCall& call) {
-  const bool with_lse = call.mode[1] != Mode::skip;
-  launch("attention_cudnn", with_lse ? Direction::forward : Direction::forward_without_lse, context, call,
-         {.qkv = call.in[0].data, .y = call.out[0].data, .lse = call.out[1].data});
+  const bool lse_wanted = call.mode[1] != Mode::skip;
+  launch("attention_cudnn", Direction::forward, context, call,
+         {.qkv = call.in[0].data, .y = call.out[0].data, .lse = lse_wanted ? call.out[1].data : context.scratch.data});
 }
 
 void attention_cudnn_backward_cuda(DeviceContext& context, const OpCall& call) {

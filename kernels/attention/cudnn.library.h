@@ -24,15 +24,12 @@ inline constexpr std::size_t kCudnnOldest = 91600;
 /// The functions that are used of the library.
 struct CudnnLibrary {
   DynamicLibrary library{"libcudnn.so.9"};
-#define ISOLOSS_CUDNN_FUNCTIONS(X)                                                                     \
-  X(GetVersion)                                                                                        \
-  X(GetErrorString)                                                                                    \
-  X(GetLastErrorString)                                                                                \
-  X(Create)                                                                                            \
-  X(Destroy)                                                                                           \
-  X(SetStream)                                                                                         \
+// clang-format off
+#define ISOLOSS_CUDNN_FUNCTIONS(X) \
+  X(GetVersion) X(GetErrorString) X(GetLastErrorString) X(Create) X(Destroy) X(SetStream) \
   X(BackendCreateDescriptor) X(BackendDestroyDescriptor) X(BackendSetAttribute) X(BackendGetAttribute) \
-      X(BackendFinalize) X(BackendExecute)
+  X(BackendFinalize) X(BackendExecute)
+// clang-format on
 #define ISOLOSS_CUDNN_FUNCTION(name) decltype(::cudnn##name)* name = nullptr;
   ISOLOSS_CUDNN_FUNCTIONS(ISOLOSS_CUDNN_FUNCTION)
 #undef ISOLOSS_CUDNN_FUNCTION

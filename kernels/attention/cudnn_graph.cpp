@@ -153,7 +153,7 @@ void* cudnn_address(CudnnTensor& tensor, const CudnnMemory& memory) {
   return nullptr;
 }
 
-CudnnGraph cudnn_forward(const AttentionDims& dims, bool with_lse) {
+CudnnGraph cudnn_forward(const AttentionDims& dims) {
   Builder build(dims);
   const std::size_t query = build.add(build.queries(CudnnSource::qkv));
   const std::size_t key_transposed = build.add(transposed(build.keys(CudnnSource::qkv)));
@@ -166,9 +166,8 @@ CudnnGraph cudnn_forward(const AttentionDims& dims, bool with_lse) {
   const std::size_t shifted = build.make(build.per_pair(), CudnnKind::subtract, {scores, largest});
   const std::size_t weights = build.make(build.per_pair(), CudnnKind::exponential, {shifted});
   const std::size_t sum = build.make(number, CudnnKind::sum, {weights});
-  // Engines expect this part whether anybody wants it or not.
   const std::size_t logarithm = build.make(number, CudnnKind::logarithm, {sum});
-  build.make(build.per_query(with_lse ? CudnnSource::lse : CudnnSource::inner), CudnnKind::add, {largest, logarithm});
+  build.make(build.per_query(CudnnSource::lse), CudnnKind::add, {largest, logarithm});
   const std::size_t probabilities = build.make(build.per_pair(CudnnType::bf16), CudnnKind::divide, {weights, sum});
   build.make(build.output(CudnnSource::y), CudnnKind::product, {probabilities, value});
   return build.take();

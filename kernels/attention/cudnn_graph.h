@@ -76,8 +76,9 @@ void* cudnn_address(CudnnTensor& tensor, const CudnnMemory& memory);
 /// What cuDNN calls a tensor: unique within a graph and never 0.
 constexpr std::int64_t cudnn_id(std::size_t tensor) { return static_cast<std::int64_t>(tensor) + 1; }
 
-/// qkv -> y and, where wanted, lse.
-CudnnGraph cudnn_forward(const AttentionDims& dims, bool with_lse);
+/// qkv -> y, lse. One graph whether lse is wanted or not: without it another engine could be the first, with other
+/// bits.
+CudnnGraph cudnn_forward(const AttentionDims& dims);
 
 /// qkv, y, lse, dy -> dqkv, with delta [B,H,T] float32 in scratch. dQ is one product over all keys, which costs a
 /// workspace for dS; the form without it adds up dQ in the order in which blocks finish, so its bits would change.

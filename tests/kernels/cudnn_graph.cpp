@@ -227,7 +227,7 @@ LaunchResult reference(const char* op, const Sizes& sizes, const std::vector<Ope
 TEST_CASE("cudnn graph: multi-head tensors reach into packed tokens") {
   // Tokens of (3 + 2·3)·8 = 72 elements: queries at 0, keys at 24, values at 48; y has tokens of 24.
   const AttentionDims dims = dims_of({2, 5, 3, 3, 8});
-  const CudnnGraph forward = cudnn_forward(dims, true);
+  const CudnnGraph forward = cudnn_forward(dims);
   const auto qkv = of(forward, CudnnSource::qkv);
   REQUIRE(qkv.size() == 3);
   check_tensor(qkv[0], CudnnType::bf16, {2, 3, 5, 8}, {360, 8, 72, 1}, 0);
@@ -256,7 +256,7 @@ TEST_CASE("cudnn graph: multi-head tensors reach into packed tokens") {
 TEST_CASE("cudnn graph: query heads that share a key head") {
   // Tokens of (4 + 2·2)·16 = 128 elements: queries at 0, keys at 64, values at 96.
   const AttentionDims dims = dims_of({1, 7, 4, 2, 16});
-  const CudnnGraph forward = cudnn_forward(dims, true), backward = cudnn_backward(dims);
+  const CudnnGraph forward = cudnn_forward(dims), backward = cudnn_backward(dims);
   check_tensor(of(forward, CudnnSource::qkv).at(1), CudnnType::bf16, {1, 2, 16, 7}, {896, 16, 1, 128}, 64);
   check_tensor(of(forward, CudnnSource::qkv).at(2), CudnnType::bf16, {1, 2, 7, 16}, {896, 16, 128, 1}, 96);
   const auto gradients = of(backward, CudnnSource::dqkv);
@@ -266,11 +266,9 @@ TEST_CASE("cudnn graph: query heads that share a key head") {
   CHECK(count(backward, CudnnKind::sum) == 3);  // delta, and the heads of dV and dK
 }
 
-TEST_CASE("cudnn graph: a window adds a bound, no lse leaves its tensor inner") {
+TEST_CASE("cudnn graph: a window adds a bound") {
   const AttentionDims dims = dims_of({1, 9, 2, 2, 8, 4});
-  const CudnnGraph forward = cudnn_forward(dims, false);
-  CHECK(of(forward, CudnnSource::lse).empty());
-  CHECK(count(forward, CudnnKind::logarithm) == 1);  // engines know the graph only with it
+  const CudnnGraph forward = cudnn_forward(dims);
   CHECK(count(forward, CudnnKind::select) == 2);
   CHECK(count(forward, CudnnKind::greater) == 1);
   const auto constants = of(forward, CudnnSource::constant);
@@ -311,7 +309,7 @@ TEST_CASE("cudnn graph: computes what the specification computes") {
     std::map<CudnnSource, Elements> memory{{CudnnSource::qkv, inputs[0].values},
                                            {CudnnSource::y, filled(y.out[0].size())},
                                            {CudnnSource::lse, filled(y.out[1].size())}};
-    Interpreter(cudnn_forward(dims, true), memory);
+    Interpreter(cudnn_forward(dims), memory);
     check_close(memory[CudnnSource::y], y.out[0]);
     check_close(memory[CudnnSource::lse], y.out[1]);
 

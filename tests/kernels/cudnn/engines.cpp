@@ -76,8 +76,7 @@ TEST_CASE("cudnn takes the graphs of every kind of attention on Ampere and Hoppe
     const AttentionDims dims = dims_of(sizes);
     for (const std::string& gpu : {kA100, kH100}) {
       CAPTURE(gpu);
-      check_taken(*library, cudnn_forward(dims, true), gpu);
-      check_taken(*library, cudnn_forward(dims, false), gpu);
+      check_taken(*library, cudnn_forward(dims), gpu);
       check_taken(*library, cudnn_backward(dims), gpu);
     }
   }
@@ -99,7 +98,7 @@ TEST_CASE("cudnn: a graph that no engine knows has no engine, and an error is on
   const auto library = open_library();
   if (library == nullptr) return;
   CHECK(cudnn_report(*library, cudnn_backward(dims_of({"", 1, 64, 2, 2, 4, 0})), kH100).engines.empty());
-  CudnnGraph broken = cudnn_forward(dims_of({"", 1, 64, 2, 2, 64, 0}), true);
+  CudnnGraph broken = cudnn_forward(dims_of({"", 1, 64, 2, 2, 64, 0}));
   broken.tensors[1].size[2] = 32;  // keys of another width than the queries
   try {
     cudnn_report(*library, broken, kH100);
@@ -116,7 +115,7 @@ TEST_CASE("cudnn: a handle without a GPU says why there is none") {
   if (library == nullptr) return;
   try {
     const CudnnHandle handle(*library);
-    const CudnnPlan plan(*library, cudnn_forward(dims_of({"", 1, 64, 2, 2, 64, 0}), true), handle.get());
+    const CudnnPlan plan(*library, cudnn_forward(dims_of({"", 1, 64, 2, 2, 64, 0})), handle.get());
     MESSAGE("a GPU is here: a plan with ", plan.workspace(), " bytes of workspace");
   } catch (const CudaFailure& failure) {
     CHECK(std::string(failure.what()).starts_with("cuDNN, a handle: CUDNN_STATUS_NOT_INITIALIZED"));
