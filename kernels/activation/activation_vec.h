@@ -24,7 +24,7 @@ inline Vec normal_cumulative(Vec x) {
   return max_number(Vec(-0.5f), min_number(Vec(0.5f), half)) + 0.5f;
 }
 
-/// Φ(x) + x·φ(x); beyond 6 what it is there, 0 or 1 to the last place.
+/// Φ(x) + x·φ(x); beyond 6 what it is there, 0 or 1 within the error above.
 inline Vec gelu_slope(Vec x) {
   static constexpr float kOver[] = {0.7978845239f,    -0.01803794131f, 0.0135690067f,   0.0002852254838f,
                                     3.202715743e-05f, 1.121938681e-6f, 1.300309549e-8f, -2.888033909e-11f};

@@ -1,7 +1,8 @@
 // The matrix product of the cpu device: C = op(A) · op(B) or C += op(A) · op(B), row-major float32.
 //
 // One region of the thread pool a product. Operands whose lines lie side by side (A transposed, B not) are read where
-// they are; others are packed, the shared one in panels while the previous panel is being multiplied. Every element of
+// they are, and so are the rows of A where B is narrow; others are packed, the shared one in panels while the previous
+// panel is being multiplied. Every element of
 // C is summed over k in an order that depends on k alone, so the result has the same bits for any number of threads.
 #pragma once
 

@@ -2,6 +2,10 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
+#include <limits>
+
+#include "kernels/activation/activation_vec.h"
 #include "kernels/core/error.h"
 #include "tests/harness/op_case.h"
 
@@ -35,6 +39,30 @@ TEST_CASE("activation: known values") {
   CHECK(activate(Activation::relu2, 3.0) == 9.0);
   CHECK(activate(Activation::relu2, -3.0) == 0.0);
   CHECK(activate(Activation::none, -3.0) == -3.0);
+}
+
+TEST_CASE("activation: GELU's distribution and slope on registers") {
+  double cumulative = 0, slope = 0;
+  for (int i = -800'000; i <= 800'000; ++i) {
+    const float x = static_cast<float>(i) * 1e-5f;  // both sides of where the quotients end
+    const double exact = static_cast<double>(x);
+    cumulative = std::max(cumulative, std::abs(static_cast<double>(detail::normal_cumulative(x)[0]) -
+                                               0.5 * std::erfc(-exact * detail::kInverseRoot2)));
+    slope = std::max(
+        slope, std::abs(static_cast<double>(detail::gelu_slope(x)[0]) - activate_derivative(Activation::gelu, exact)));
+  }
+  // A few roundings of numbers around 1.
+  CHECK(cumulative <= 2e-7);
+  CHECK(slope <= 2.5e-7);
+  for (const float far : {5.7f, 40.0f, 1e30f}) {
+    CHECK(activate<Activation::gelu>(far)[0] == far);
+    CHECK(activate<Activation::gelu>(-far)[0] == 0.0f);
+    CHECK(activate_derivative<Activation::gelu>(far)[0] == doctest::Approx(1).epsilon(2.5e-7));
+    CHECK(std::abs(activate_derivative<Activation::gelu>(-far)[0]) <= 2.5e-7f);
+  }
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  CHECK(std::isnan(activate<Activation::gelu>(nan)[0]));
+  CHECK(std::isnan(activate_derivative<Activation::gelu>(nan)[0]));
 }
 
 TEST_CASE("activation: unknown kinds are errors") {

@@ -18,6 +18,7 @@
 #include "kernels/core/op.h"
 #include "kernels/core/parallel.h"
 #include "kernels/core/philox.h"
+#include "kernels/core/shares.h"
 
 namespace isoloss {
 namespace {
@@ -272,6 +273,19 @@ TEST_CASE("parallel: a thread index belongs to one thread at a time, nested or n
     mine.fetch_sub(1);
   });
   CHECK_FALSE(shared);
+}
+
+TEST_CASE("shares: a thread takes its own in order, then what others have left from the end") {
+  std::vector<Share> shares(3);
+  fill_shares(shares.data(), 3, 4, 11);  // 4 5 | 6 7 | 8 9 10
+  std::vector<std::int64_t> taken;
+  for (std::int64_t i = 0; i < 3; ++i) taken.push_back(take_share(shares.data(), 3, 1));
+  CHECK(taken == std::vector<std::int64_t>{6, 7, 10});
+  CHECK(take_share(shares.data(), 3, 2) == 8);
+  CHECK(take_share(shares.data(), 3, 0) == 4);
+  taken.clear();
+  for (std::int64_t i = 0; i < 3; ++i) taken.push_back(take_share(shares.data(), 3, 1));
+  CHECK(taken == std::vector<std::int64_t>{9, 5, Share::kNone});
 }
 
 TEST_CASE("parallel_for: pieces cover the range once and start at multiples of the grain") {

@@ -51,6 +51,14 @@ TEST_CASE("linear: more rows than a piece of the bias gradient, rows of whole an
   }
 }
 
+TEST_CASE("linear: rows of whole registers, where pre goes past the caches") {
+  check_op({.name = "linear streamed",
+            .op = "linear",
+            .attributes = {{"activation", 1}},
+            .inputs = {{"x", f32({80, 20})}, {"w", f32({20, 112}), Fill::normal(0, 0.3)}, {"bias", f32({112})}},
+            .through_bf16 = {"dw", "dbias"}});
+}
+
 TEST_CASE("linear: more than one depth block and task") {
   check_op({.name = "linear deep",
             .op = "linear",
