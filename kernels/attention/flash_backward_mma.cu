@@ -83,11 +83,13 @@ DEVICE void multiply(float (&sums)[m][columns][4], float factor) {
   }
 }
 
+constexpr int kProductLanes = 8;
+
 /// delta[b,h,q] = <dy, y>: eight lanes a row, eight columns at a time. Grid over rows of [B, T, H].
 __global__ void __launch_bounds__(kMmaThreads)
     row_products(float* delta, const bf16* y, const bf16* dy, std::int64_t rows, int length, int heads, int D) {
-  constexpr int kLanes = 8, kPerBlock = kMmaThreads / kLanes;
-  const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * kPerBlock + threadIdx.x / kLanes;
+  constexpr int kLanes = kProductLanes;
+  const std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * (kMmaThreads / kLanes) + threadIdx.x / kLanes;
   const int lane = static_cast<int>(threadIdx.x) % kLanes;
   float sum = 0;
   for (int c = lane * kPack<bf16>; row < rows && c < D; c += kLanes * kPack<bf16>) {
@@ -243,8 +245,6 @@ void flash::backward_mma(DeviceContext& context, const OpCall& call, const Atten
                            .dqkv = call.out[0].as<bf16>(),
                            .sizes = sizes_of(dims),
                            .dropout = dropout_of(call, context, dims)};
-  launch(context, row_products, static_cast<unsigned>(blocks_for(rows, kMmaThreads / 8)), kMmaThreads, 0, delta,
-         arguments.y, arguments.dy, rows, static_cast<int>(dims.T), static_cast<int>(dims.H), static_cast<int>(dims.D));
   with_mma_width("attention_flash_backward", dims.D, [&](auto width) {
     using Keys = KeyTiling<width()>;
     using Queries = QueryTiling<width()>;
@@ -252,6 +252,9 @@ void flash::backward_mma(DeviceContext& context, const OpCall& call, const Atten
       return dim3(static_cast<unsigned>(blocks_for(dims.T, tile)), static_cast<unsigned>(heads),
                   static_cast<unsigned>(dims.B));
     };
+    launch(context, row_products, static_cast<unsigned>(blocks_for(rows, kMmaThreads / kProductLanes)), kMmaThreads, 0,
+           delta, arguments.y, arguments.dy, rows, static_cast<int>(dims.T), static_cast<int>(dims.H),
+           static_cast<int>(dims.D));
     launch(context, key_gradients<width()>, blocks(Keys::kRows, dims.K), kMmaThreads, Keys::bytes(width()), arguments);
     launch(context, query_gradients<width()>, blocks(Queries::kRows, dims.H), kMmaThreads, Queries::bytes(width()),
            arguments);

@@ -46,13 +46,13 @@ struct SharedTile {
   /// `end` and column D. Neighbouring threads copy neighbouring chunks of a row.
   template <int count>
   DEVICE void load(const bf16* from, std::int64_t step, int first, int end, int D) const {
-    constexpr int kAcross = kChunks % 8 == 0 ? 8 : 4, kDown = kMmaThreads / kAcross;
-    const int left = static_cast<int>(threadIdx.x) % kAcross;
-    int row = static_cast<int>(threadIdx.x) / kAcross;
+    constexpr int kDown = kMmaThreads / kGroup;
+    static_assert(count % kDown == 0);
+    const int left = static_cast<int>(threadIdx.x) % kGroup;
+    int row = static_cast<int>(threadIdx.x) / kGroup;
     const bf16* at = from + (first + row) * step + left * 8;
-    UNROLL for (int i = 0; i < (count + kDown - 1) / kDown; ++i, row += kDown, at += kDown * step) {
-      if (count % kDown != 0 && row >= count) break;
-      UNROLL for (int column = 0; column < kChunks; column += kAcross) {
+    UNROLL for (int i = 0; i < count / kDown; ++i, row += kDown, at += kDown * step) {
+      UNROLL for (int column = 0; column < kChunks; column += kGroup) {
         copy_async(chunk(row, left + column), at + column * 8, first + row < end && (left + column) * 8 < D);
       }
     }
@@ -97,8 +97,8 @@ struct OwnRows<m, width, true> {
   }
 };
 
-/// sums[16·m, 8·n] += own rows · (the 8·n rows of `partners`)ᵀ. Where own rows
-/// are not held, a loop over many columns is not unrolled whole: operands would be read so far ahead that others spill.
+/// sums[16·m, 8·n] += own rows · (the 8·n rows of `partners`)ᵀ. Where own rows are not held, a loop over many columns
+/// is not unrolled whole: operands would be read so far ahead that others are spilled.
 template <int m, int n, int width, bool held>
 DEVICE void add_dots(float (&sums)[m][n][4], const OwnRows<m, width, held>& own, const SharedTile<width>& partners) {
   constexpr int kSteps = width / 16, kUnrolled = held || width <= 64 ? kSteps : 2;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "kernels/core/error.h"
 #include "simt/executor.h"
 #include "tests/harness/op_case.h"
 
@@ -49,6 +50,11 @@ TEST_CASE("attention_flash: bf16 goes through tensor cores without bank conflict
     CHECK(used_by({9, D}, DType::f32, true).ldmatrix == 0);
   }
   CHECK(used_by({9, 20}, DType::bf16, true).ldmatrix == 0);
+  for (const std::int64_t D : {130, 136}) {
+    CHECK_THROWS_WITH_AS(used_by({9, D}, DType::bf16, false),
+                         doctest::Contains("[attention_flash] expected a head width of at most 128 on cuda, got 13"),
+                         Error);
+  }
 }
 
 TEST_CASE("attention_flash: a warp of the tensor cores multiplies only tiles in which one of its pairs lives") {
