@@ -105,6 +105,14 @@ Cost Graph::cost() const {
   return sum;
 }
 
+void Graph::check_cuda() const {
+  for (const Node& node : nodes_) {
+    if (node.op->check_cuda == nullptr) continue;
+    const std::vector<TensorType> in = input_types(node), out = output_types(node);
+    node.op->check_cuda({node.attributes, in, out});
+  }
+}
+
 std::size_t Graph::scratch_bytes(const Node& node, DeviceKind device, int threads) const {
   if (node.op->scratch == nullptr) return 0;
   const auto in = input_types(node), out = output_types(node);

@@ -82,6 +82,8 @@ class Graph {
   std::vector<TensorType> output_types(const Node& node) const;
   Cost cost(const Node& node) const;
   Cost cost() const;
+  /// Throws Error (exit 2) `[op] …` at the first node that the cuda device has no kernel for.
+  void check_cuda() const;
   std::size_t scratch_bytes(const Node& node, DeviceKind device, int threads) const;
 
  private:

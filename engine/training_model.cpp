@@ -24,6 +24,10 @@ TrainingPlan::TrainingPlan(const ModelGraphs& graphs, const RunConfig& config, D
       training_memory(plan_memory(training, device, threads())),
       evaluation_memory(plan_memory(evaluation, device, threads())),
       moment_ranges(Optimizer::moment_ranges(config.optimizer)) {
+  if (device == DeviceKind::cuda) {
+    training.check_cuda();
+    evaluation.check_cuda();
+  }
   store.lay_out();
   optimizer_scratch = Optimizer::scratch_bytes(store.elements(), store.dtype(), device);
 }

@@ -1,19 +1,39 @@
-// Activation functions in kernels: the specification's own text, in float.
+// Activation functions in kernels, in float.
 #pragma once
 
 #include "kernels/activation/activation.h"
-#include "kernels/core/cuda.cuh"
+#include "kernels/core/ptx.cuh"
 
 namespace isoloss {
+
+/// 1 / (1 + 2^power) and what it lacks to 1, without cancelling. Two operations of the special function unit, and no
+/// branch as in tanhf and divisions: those, not the memory, would set the speed. A NaN stays.
+struct Gate {
+  float open, shut;
+};
+DEVICE Gate gate(float power) {
+  const float exponential = exp2_approx(power > 120.0f ? 120.0f : power);  // finite: 0 · infinity would be NaN
+  const float open = __fdividef(1.0f, 1.0f + exponential);
+  return {open, exponential * open};
+}
+inline constexpr float kLog2E = 1.4426950408889634f;
+
+/// The logistic function of x.
+DEVICE Gate sigmoid(float x) { return gate(-kLog2E * x); }
+
+/// (1 + tanh u) / 2 with the u of the tanh approximation: the logistic function of 2u.
+DEVICE Gate tanh_gate(float x) {
+  constexpr auto kLinear = static_cast<float>(-2 * detail::kRoot2OverPi * 1.4426950408889634);
+  constexpr auto kCubic = static_cast<float>(-2 * detail::kRoot2OverPi * detail::kGeluCubic * 1.4426950408889634);
+  return gate(x * fmaf(x * x, kCubic, kLinear));
+}
 
 template <Activation kind>
 DEVICE float activate_on_device(float x) {
   if constexpr (kind == Activation::gelu) {
     return 0.5f * x * (1.0f + erff(x * static_cast<float>(detail::kInverseRoot2)));
   } else if constexpr (kind == Activation::gelu_tanh) {
-    const float inner =
-        static_cast<float>(detail::kRoot2OverPi) * (x + static_cast<float>(detail::kGeluCubic) * x * x * x);
-    return 0.5f * x * (1.0f + tanhf(inner));
+    return x * tanh_gate(x).open;
   } else if constexpr (kind == Activation::relu2) {
     return x < 0.0f ? 0.0f : x * x;  // so asked, a NaN takes the second branch and stays
   } else {
@@ -25,12 +45,13 @@ template <Activation kind>
 DEVICE float activation_slope_on_device(float x) {
   if constexpr (kind == Activation::gelu) {
     const float cumulative = 0.5f * (1.0f + erff(x * static_cast<float>(detail::kInverseRoot2)));
-    return cumulative + x * static_cast<float>(detail::kInverseRoot2Pi) * expf(-0.5f * x * x);
+    const float bell = exp2_approx(-0.5f * kLog2E * x * x);
+    return fmaf(x * static_cast<float>(detail::kInverseRoot2Pi), bell, cumulative);
   } else if constexpr (kind == Activation::gelu_tanh) {
-    const float root = static_cast<float>(detail::kRoot2OverPi), cubic = static_cast<float>(detail::kGeluCubic);
-    const float tangent = tanhf(root * (x + cubic * x * x * x));
-    const float slope = root * (1.0f + 3.0f * cubic * x * x);
-    return 0.5f * (1.0f + tangent) + 0.5f * x * (1.0f - tangent * tangent) * slope;
+    constexpr double kTwice = 2 * detail::kRoot2OverPi;  // the gate's derivative is open · shut · (2u)'
+    const Gate own = tanh_gate(x);
+    const float slope = fmaf(x * x, static_cast<float>(kTwice * 3 * detail::kGeluCubic), static_cast<float>(kTwice));
+    return own.open * fmaf(x * slope, own.shut, 1.0f);
   } else if constexpr (kind == Activation::relu2) {
     return x < 0.0f ? 0.0f : 2.0f * x;
   } else {

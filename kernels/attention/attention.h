@@ -13,22 +13,23 @@
 // delta = <dy, y> = sum over k of P · dP, dS = P · (dP - delta).
 // attention_naive: qkv -> y, probabilities [B,H,T,T] (saved, before dropout, dead pairs 0). The scores stand in memory.
 // attention_naive_backward: qkv, probabilities, dy -> dqkv.
-// attention_cudnn, attention_cudnn_backward: as attention_flash, by cuDNN's fused attention. On cuda only, in bf16 only,
-// without dropout, for a D that is a multiple of 8; cudnn.cpp says what it promises.
-// attention_cached: qkv [B,1,(H+2K)·D], cache [B,P,2·K·D] -> y [B,1,H·D]. Overwrites row state->position of the cache
-// (an input that is modified) with keys | values, then attends to the rows up to it. No gradient, no dropout.
+// attention_cudnn, attention_cudnn_backward: as attention_flash, by cuDNN's fused attention. On cuda only, in bf16
+// only, without dropout, for a D that is a multiple of 8; cudnn.cpp says what it promises. attention_cached: qkv
+// [B,1,(H+2K)·D], cache [B,P,2·K·D] -> y [B,1,H·D]. Overwrites row state->position of the cache (an input that is
+// modified) with keys | values, then attends to the rows up to it. No gradient, no dropout.
 //
-// All real tensors share one dtype, f32 or f64; the cpu versions handle f32 and pass f64 on to ref. On cuda f32 or bf16,
-// with lse float32 and D at most 128 (attention_cached and the naive ops: any D); arithmetic is float32 without tensor
-// cores there.
-// FLOPs: forward 4·D, backward 8·D for each live pair and query head, and a few for the softmax. Recomputation is not
-// counted. Bytes: each operand once.
+// All real tensors share one dtype, f32 or f64; the cpu versions handle f32 and pass f64 on to ref. On cuda f32 or
+// bf16, with lse float32 and D at most 128 (attention_cached and the naive ops: any D). There flash in bf16 with D a
+// multiple of 8 takes tensor cores: sums are float32, P and dS are rounded to bf16 before their second product.
+// Everything else is float32 arithmetic without them. FLOPs: forward 4·D, backward 8·D for each live pair and query
+// head, and a few for the softmax. Recomputation is not counted. Bytes: each operand once.
 #pragma once
 
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 
 #include "kernels/core/op.h"
 #include "kernels/dropout/dropout.h"
@@ -70,6 +71,11 @@ struct AttentionDropout {
     return static_cast<std::uint64_t>((((first_sequence + b) * H + h) * T + q) * T + k);
   }
 };
+
+/// Throws Error (exit 2) where flash attention has no CUDA kernel for heads of D columns.
+inline void expect_flash_width(const char* op, std::int64_t D) {
+  expect(D <= 128, op, "a head width of at most 128 on cuda", std::to_string(D));
+}
 
 /// Throws Error (exit 1) unless a cache of `positions` rows has room for row `position`.
 void expect_cache_room(std::int64_t position, std::int64_t positions);

@@ -131,6 +131,10 @@ std::size_t scratch_naive(const OpTypes& types, DeviceKind device, int threads) 
   return 2 * probabilities_type(types, {types.attributes, types.in[0].shape}).bytes();
 }
 
+void check_flash_cuda(const OpTypes& types) {
+  expect_flash_width("attention_flash", AttentionDims(types.attributes, types.in[0].shape).D);
+}
+
 std::size_t scratch_flash_backward(const OpTypes& types, DeviceKind device, int threads) {
   if (device == DeviceKind::cuda) return types.in[2].bytes();  // delta, shaped like lse
   return cpu_scratch<attention_flash_backward_cpu_scratch>(types, device, threads);
@@ -165,6 +169,7 @@ std::vector<OpDef> define_attention() {
   flash.inputs = {{"qkv"}};
   flash.outputs = {{.name = "y"}, {.name = "lse", .can_skip = true, .saved = true}};
   flash.infer = infer_flash;
+  flash.check_cuda = check_flash_cuda;
   flash.cost = cost_forward;
   flash.scratch = cpu_scratch<attention_flash_cpu_scratch>;
   flash.gradient.op = "attention_flash_backward";
@@ -185,6 +190,7 @@ std::vector<OpDef> define_attention() {
   OpDef cudnn = flash;
   cudnn.name = "attention_cudnn";
   cudnn.infer = infer_cudnn;
+  cudnn.check_cuda = nullptr;
   cudnn.scratch = scratch_cudnn;
   cudnn.gradient.op = "attention_cudnn_backward";
   cudnn.launch = {attention_flash_ref, nullptr, attention_cudnn_cuda};

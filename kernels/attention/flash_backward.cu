@@ -1,6 +1,7 @@
-// Flash attention, backward: probabilities are recomputed from the saved log-sum-exp, tile by tile. Two kernels, each
-// with one owner for every number it writes, so that nothing is added in an order that could change: one walks over
-// queries and owns keys and values (of all query heads that share them), one walks over keys and owns queries.
+// Flash attention, backward, in float32: probabilities are recomputed from the saved log-sum-exp, tile by tile. Two
+// kernels, each with one owner for every number it writes, so that nothing is added in an order that could change: one
+// walks over queries and owns keys and values (of all query heads that share them), one walks over keys and owns
+// queries.
 #include <string>
 
 #include "kernels/attention/flash_tiles.cuh"
@@ -150,6 +151,7 @@ __global__ void __launch_bounds__(kThreads) query_gradients(const __grid_constan
 
 void attention_flash_backward_cuda(DeviceContext& context, const OpCall& call) {
   const AttentionDims dims(call.attributes, call.in[0].shape());
+  if (takes_mma(call, dims)) return backward_mma(context, call, dims);
   auto* const delta = static_cast<float*>(context.scratch.data);
   const auto tiles = static_cast<unsigned>(blocks_for(dims.T, kTile)), sequences = static_cast<unsigned>(dims.B);
   const std::int64_t rows = dims.B * dims.T * dims.H;

@@ -1,4 +1,4 @@
-// Flash attention, forward: online softmax over tiles of keys; scores exist only in registers.
+// Flash attention, forward, in float32: online softmax over tiles of keys; scores exist only in registers.
 #include <string>
 
 #include "kernels/attention/flash_tiles.cuh"
@@ -79,6 +79,7 @@ __global__ void __launch_bounds__(kThreads) forward(const __grid_constant__ Forw
 
 void attention_flash_cuda(DeviceContext& context, const OpCall& call) {
   const AttentionDims dims(call.attributes, call.in[0].shape());
+  if (takes_mma(call, dims)) return forward_mma(context, call, dims);
   const dim3 grid(static_cast<unsigned>(blocks_for(dims.T, kTile)), static_cast<unsigned>(dims.H),
                   static_cast<unsigned>(dims.B));
   with_real(call.in[0].type.dtype, [&]<class T>(T) {

@@ -10,11 +10,8 @@ namespace isoloss {
 namespace {
 
 constexpr int kThreads = 512;
-
-/// What one thread has seen of a row: its largest logit and the sum of exponentials relative to it.
-struct Partial {
-  float largest, sum;
-};
+constexpr std::size_t kMostHeld = 110 * 1024;  // of a row in shared memory: two blocks fit a multiprocessor of sm_90
+constexpr float kLog2E = 1.4426950408889634f, kLn2 = 0.6931471805599453f;
 
 template <class T>
 struct RowArguments {
@@ -22,49 +19,82 @@ struct RowArguments {
   T* gradient;      ///< may be logits; null: not wanted
   const std::int32_t* targets;
   float* losses;  ///< null: not wanted
-  std::int64_t vocab, width;
+  int vocab, width;
   float factor;
 };
 
-/// A block a row: one read for the softmax, and, while the row is still in the cache, one more for its gradient.
+/// What one thread has seen of a row: its largest logit and the sum of 2^(logit · log2(e) - shift), where shift belongs
+/// to the largest. While there was nothing but -inf, shift is -inf as well and the sum 0.
+struct Partial {
+  float largest = -INFINITY, shift = -INFINITY, sum = 0;
+};
+
+/// The shift that exponents can be taken relative to: -inf - -inf would be NaN.
+DEVICE float finite_shift(float largest) { return largest == -INFINITY ? 0.0f : largest * kLog2E; }
+
+/// Adds a pack. The maximum drops a NaN, but its exponential is in the sum.
 template <class T, int n>
-__global__ void __launch_bounds__(kThreads) row_loss(const __grid_constant__ RowArguments<T> p) {
+DEVICE void add_pack(Partial& own, const Pack<T, n>& pack, int at, int vocab) {
+  float value[n];
+  UNROLL for (int i = 0; i < n; ++i) value[i] = pack.get(i);
+  if (at + n > vocab) {  // the last columns are padding
+    UNROLL for (int i = 0; i < n; ++i) value[i] = at + i < vocab ? value[i] : -INFINITY;
+  }
+  UNROLL for (int i = 0; i < n; ++i) own.largest = fmaxf(own.largest, value[i]);
+  const float shift = finite_shift(own.largest);
+  own.sum *= exp2_approx(own.shift - shift);
+  UNROLL for (int i = 0; i < n; ++i) own.sum += exp2_approx(fmaf(value[i], kLog2E, -shift));
+  own.shift = own.largest == -INFINITY ? -INFINITY : shift;
+}
+
+/// A block a row. `held`: the row lies in shared memory from its one read to its one write, and every thread works on
+/// what it has copied itself; else it is read twice, the second time mostly from the cache.
+template <class T, int n, bool held>
+__global__ void __launch_bounds__(kThreads, 2) row_loss(const __grid_constant__ RowArguments<T> p) {
+  using Lanes = Pack<T, n>;
+  DYNAMIC_SHARED(T, copy);  // [width] where held
   const std::int64_t row = blockIdx.x;
   const T* const logits = p.logits + row * p.width;
+  const int first = static_cast<int>(threadIdx.x) * n, step = static_cast<int>(blockDim.x) * n;
+  const int half = p.width / step / 2 * step + first;  // where the second group of copies starts
+  if constexpr (held) {
+    for (int v = first; v < half; v += step) copy_async(copy + v, logits + v, true);
+    commit_copies();
+    for (int v = half; v < p.width; v += step) copy_async(copy + v, logits + v, true);
+    commit_copies();
+  }
   const std::int32_t target = p.targets[row];
   const bool valid = target >= 0 && target < p.vocab;
   const float of_target = valid ? to_float(logits[target]) : 0.0f;
-  Partial own{-INFINITY, 0};
-  for (std::int64_t v = threadIdx.x * n; v < p.vocab; v += kThreads * n) {
-    const auto pack = Pack<T, n>::load(logits + v);
-    float largest = own.largest;
-    UNROLL for (int i = 0; i < n; ++i) {
-      if (v + i < p.vocab) largest = nan_max(largest, pack.get(i));
-    }
-    // As long as there was nothing but -inf, all exponentials are 0, and -inf - -inf must not make them NaN.
-    const float reference = largest == -INFINITY ? 0.0f : largest;
-    own.sum *= expf(own.largest - reference);
-    UNROLL for (int i = 0; i < n; ++i) {
-      if (v + i < p.vocab) own.sum += expf(pack.get(i) - reference);
-    }
-    own.largest = largest;
-  }
-  const float largest = block_max<kThreads>(own.largest);
-  // A thread without logits has -inf - largest: an exponential of zero; but -inf - -inf would be NaN.
-  const float sum = block_sum<kThreads>(own.sum == 0.0f ? 0.0f : own.sum * expf(own.largest - largest));
+  const T* const from = held ? copy : logits;
+  Partial own;
+  if constexpr (held) wait_copies<1>();
+  for (int v = first; v < half; v += step) add_pack(own, Lanes::load(from + v), v, p.vocab);
+  if constexpr (held) wait_copies<0>();
+  for (int v = half; v < p.vocab; v += step) add_pack(own, Lanes::load(from + v), v, p.vocab);
+  const float largest = row_max(own.largest), shift = finite_shift(largest);
+  const float sum = row_sum(own.sum * exp2_approx(own.shift - shift));
   if (threadIdx.x == 0 && p.losses != nullptr) {
-    p.losses[row] = valid ? logf(sum) + largest - of_target : NAN;
+    const float rounded = fmaf(largest, kLog2E, -shift);  // what the shift lacks
+    p.losses[row] = valid ? logf(sum) - rounded * kLn2 + (largest - of_target) : NAN;
   }
   if (p.gradient == nullptr) return;
-  const float inverse = 1.0f / sum;
+  __syncwarp();  // the gradient may stand where the target's logit was read, and one warp alone has met no barrier
+  const float scale = p.factor / sum;
   T* const gradient = p.gradient + row * p.width;
-  for (std::int64_t v = threadIdx.x * n; v < p.width; v += kThreads * n) {
-    auto pack = Pack<T, n>::load(logits + v);
-    UNROLL for (int i = 0; i < n; ++i) {
-      const float probability = expf(pack.get(i) - largest) * inverse;
-      pack.set(i, v + i < p.vocab ? (probability - (v + i == target ? 1.0f : 0.0f)) * p.factor : 0.0f);
+  for (int v = first; v < p.width; v += step) {
+    const Lanes pack = Lanes::load(from + v);
+    float value[n];
+    UNROLL for (int i = 0; i < n; ++i) value[i] = exp2_approx(fmaf(pack.get(i), kLog2E, -shift)) * scale;
+    if (target >= v && target < v + n) {
+      UNROLL for (int i = 0; i < n; ++i) value[i] -= v + i == target ? p.factor : 0.0f;
     }
-    pack.store(gradient + v);
+    if (v + n > p.vocab) {
+      UNROLL for (int i = 0; i < n; ++i) value[i] = v + i < p.vocab ? value[i] : 0.0f;
+    }
+    Lanes out;
+    UNROLL for (int i = 0; i < n; ++i) out.set(i, value[i]);
+    out.store(gradient + v);
   }
 }
 
@@ -77,13 +107,20 @@ __global__ void __launch_bounds__(kThreads) mean_of(float* mean, const float* lo
 
 template <class T>
 void launch_rows(DeviceContext& context, const RowArguments<T>& arguments, std::int64_t rows) {
-  const auto run = [&](auto n) {
-    launch(context, row_loss<T, n()>, static_cast<unsigned>(rows), kThreads, 0, arguments);
+  const std::size_t bytes = static_cast<std::size_t>(arguments.width) * sizeof(T);
+  const auto run = [&](auto n, auto held) {
+    // Eight packs a thread and more, so that small vocabularies do not make threads idle.
+    const std::int64_t threads = blocks_for(blocks_for(arguments.width, n() * 8), kWarp) * kWarp;
+    launch(context, row_loss<T, n(), held()>, static_cast<unsigned>(rows),
+           static_cast<unsigned>(threads < kThreads ? threads : kThreads), held() ? bytes : 0, arguments);
   };
-  if (arguments.width % kPack<T> == 0) {
-    run(std::integral_constant<int, kPack<T>>{});
+  constexpr std::integral_constant<int, kPack<T>> kWhole{};
+  if (arguments.width % kPack<T> != 0) {
+    run(std::integral_constant<int, 1>{}, std::false_type{});
+  } else if (bytes <= kMostHeld && bytes <= most_shared(row_loss<T, kPack<T>, true>)) {
+    run(kWhole, std::true_type{});
   } else {
-    run(std::integral_constant<int, 1>{});
+    run(kWhole, std::false_type{});
   }
 }
 
@@ -97,18 +134,17 @@ void classify(DeviceContext& context, const OpCall& call, const Tensor& dx, cons
   using namespace classifier_ports;
   const Tensor &x = call.in[kX], &w = call.in[kW];
   const std::int64_t rows = x.shape().rows(), features = x.shape()[-1], width = w.shape()[0];
-  const std::int64_t vocab = call.attributes.integer("vocab"), chunk = classifier_chunk_rows(rows, width, sizeof(T));
+  const std::int64_t vocab = call.attributes.integer("vocab");
+  const std::int64_t chunk = classifier_chunk_rows(rows, width, sizeof(T), classifier_logits_bytes(call.attributes));
   CudaContext& cuda = *context.cuda;
   const DType dtype = x.type.dtype;
   T* const logits = static_cast<T*>(context.scratch.data);
-  if (dw && dw_mode == Mode::write && vocab < width) {  // padding rows, which no product writes
-    float* const padding = dw.as<float>() + vocab * features;
-    cuda.device->fill(padding, 0, static_cast<std::size_t>((width - vocab) * features) * sizeof(float), cuda.stream);
-  }
+  // The products run over the padding too: with vocab columns, odd as a rule, no row of a tile would be aligned. The
+  // padding's logits are ignored, their gradients are zero.
   for (std::int64_t first = 0; first < rows; first += chunk) {
     const std::int64_t here = first + chunk < rows ? chunk : rows - first;
     T* const features_here = x.as<T>() + first * features;
-    Matmul forward{.m = here, .n = vocab, .k = features, .operands = dtype, .result = dtype};
+    Matmul forward{.m = here, .n = width, .k = features, .operands = dtype, .result = dtype};
     forward.a = {.data = features_here, .row = features};
     forward.b = {.data = w.data, .row = features, .transposed = true};
     forward.c = {.data = logits, .row = width};
@@ -119,12 +155,12 @@ void classify(DeviceContext& context, const OpCall& call, const Tensor& dx, cons
                     .gradient = dx || dw ? logits : nullptr,
                     .targets = call.in[kTargets].as<std::int32_t>() + first,
                     .losses = call.out[kLosses].as<float>() + first,
-                    .vocab = vocab,
-                    .width = width,
+                    .vocab = static_cast<int>(vocab),
+                    .width = static_cast<int>(width),
                     .factor = static_cast<float>(gradient_scale(call.attributes) / static_cast<double>(rows))},
                    here);
     if (dx) {
-      Matmul product{.m = here, .n = features, .k = vocab, .operands = dtype, .result = dtype};
+      Matmul product{.m = here, .n = features, .k = width, .operands = dtype, .result = dtype};
       product.a = {.data = logits, .row = width};
       product.b = {.data = w.data, .row = features};
       product.c = {.data = dx.as<T>() + first * features, .row = features};
@@ -132,7 +168,7 @@ void classify(DeviceContext& context, const OpCall& call, const Tensor& dx, cons
       cuda.device->matmul(product, cuda.stream);
     }
     if (dw) {
-      Matmul product{.m = vocab, .n = features, .k = here, .operands = dtype, .result = DType::f32};
+      Matmul product{.m = width, .n = features, .k = here, .operands = dtype, .result = DType::f32};
       product.a = {.data = logits, .row = width, .transposed = true};
       product.b = {.data = features_here, .row = features};
       product.c = {.data = dw.data, .row = features};
@@ -165,8 +201,8 @@ void cross_entropy_cuda(DeviceContext& context, const OpCall& call) {
                     .gradient = nullptr,
                     .targets = call.in[kTargets].as<std::int32_t>(),
                     .losses = call.out[kLosses].as<float>(),
-                    .vocab = call.attributes.integer("vocab"),
-                    .width = logits.shape()[-1],
+                    .vocab = static_cast<int>(call.attributes.integer("vocab")),
+                    .width = static_cast<int>(logits.shape()[-1]),
                     .factor = 0},
                    logits.shape().rows());
   });
@@ -183,8 +219,8 @@ void cross_entropy_backward_cuda(DeviceContext& context, const OpCall& call) {
                     .gradient = call.out[kDlogits].as<T>(),
                     .targets = call.in[kTargets].as<std::int32_t>(),
                     .losses = nullptr,
-                    .vocab = call.attributes.integer("vocab"),
-                    .width = logits.shape()[-1],
+                    .vocab = static_cast<int>(call.attributes.integer("vocab")),
+                    .width = static_cast<int>(logits.shape()[-1]),
                     .factor = static_cast<float>(gradient_scale(call.attributes) / static_cast<double>(rows))},
                    rows);
   });

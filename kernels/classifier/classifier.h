@@ -14,10 +14,12 @@
 // graph; classifier followed by nothing is the product and cross_entropy its unfused composition's second half.
 //
 // Attributes: vocab (V); scale (default 1) multiplies the gradients, not the loss: 1 / micro-batches.
+// On cuda logits_bytes (default 2^30) bounds the logits that stand in memory at a time.
 // Padding rows of dw are zero (written) or unchanged (accumulated), padding columns of dlogits zero.
+// The padding rows of w must be finite: on cuda they meet the zero gradients of their columns.
 // FLOPs: 2·N·V·C for the logits and for each of dx, dw; 4 a logit forward (subtract, exp, sum, maximum), 3 more for its
 // gradient. Bytes: every operand once (the logits of the fused op are not an operand).
-// Scratch on cpu: the logits of a chunk of rows and the packed panels of the products (gemm.h).
+// Scratch: the logits of a chunk of rows and, on cpu, the packed panels of the products (gemm.h).
 #pragma once
 
 #include "kernels/core/op.h"

@@ -105,7 +105,8 @@ std::size_t scratch(const OpTypes& types, DeviceKind device, int threads) {
   if (device == DeviceKind::ref) return 0;
   const TensorType& x = types.in[classifier_ports::kX];
   const std::int64_t width = types.in[classifier_ports::kW].shape[0];
-  const std::int64_t chunk = classifier_chunk_rows(x.shape.rows(), width, bytes_of(x.dtype));
+  const std::int64_t chunk =
+      classifier_chunk_rows(x.shape.rows(), width, bytes_of(x.dtype), classifier_logits_bytes(types.attributes));
   return static_cast<std::size_t>(chunk * width) * bytes_of(x.dtype);
 }
 

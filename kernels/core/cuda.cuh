@@ -1,10 +1,12 @@
 // The CUDA dialect that kernels are written in. nvcc compiles it for a GPU; g++ compiles the very same files for the
 // host executor of tests/simt, which runs every CUDA thread as a fiber. Kernels include this header and its neighbours
-// (launch, reduce, pack, ptx, dispatch) and no CUDA header themselves.
+// (launch, reduce, pack, partials, sort, ptx, dispatch) and no CUDA header themselves.
 //
 //   SHARED(float, partial, [4][32]);       a static __shared__ array (or, without brackets, a variable)
 //   DYNAMIC_SHARED(bf16, tiles);           bf16* tiles: the launch's dynamic shared memory
 //   UNROLL for (…)                         #pragma unroll
+//   UNROLL_BY(n) for (…)                   #pragma unroll n
+//   ROLLED for (…)                         #pragma unroll 1: stays a loop
 #pragma once
 
 #include <cstdint>
@@ -17,6 +19,9 @@
   extern __shared__ __align__(1024) unsigned char isoloss_dynamic_shared[]; \
   type* const name = reinterpret_cast<type*>(isoloss_dynamic_shared)
 #define UNROLL _Pragma("unroll")
+#define ISOLOSS_PRAGMA(text) _Pragma(#text)
+#define UNROLL_BY(n) ISOLOSS_PRAGMA(unroll n)
+#define ROLLED UNROLL_BY(1)
 #else
 #include "simt/cuda.h"
 #endif

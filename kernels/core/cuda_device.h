@@ -55,6 +55,15 @@ struct Matmul {
   bool tf32 = false;
 };
 
+/// What reports say about a device.
+struct CudaProperties {
+  std::string name;          ///< "NVIDIA H200"
+  std::string architecture;  ///< "sm_90"
+  std::string driver;        ///< the newest CUDA that the driver supports: "13.0"
+  std::string runtime;       ///< the CUDA that the program was built with: "13.0"
+  std::size_t l2_bytes = 0;  ///< second-level cache
+};
+
 /// Memory, streams and matrix products of one GPU, or of the host executor that stands in for one in the tests.
 /// Every member throws CudaFailure with the runtime's own text where a call fails.
 class CudaDevice {
@@ -65,7 +74,8 @@ class CudaDevice {
 
   virtual ~CudaDevice() = default;
 
-  virtual std::string name() const = 0;         ///< "NVIDIA H200, sm_90, driver 13.0"
+  virtual std::string name() const = 0;  ///< "NVIDIA H200, sm_90, driver 13.0"
+  virtual CudaProperties properties() const = 0;
   virtual std::size_t free_memory() const = 0;  ///< bytes that can be allocated now
   virtual std::size_t total_memory() const = 0;
 
@@ -84,8 +94,8 @@ class CudaDevice {
   virtual Event create_event(bool timing) = 0;
   virtual void destroy_event(Event event) = 0;
   virtual void record(Event event, Stream stream) = 0;  ///< in a capture: at every replay
-  virtual void wait(Stream stream, Event event) = 0;  ///< the stream waits, not the host
-  virtual void synchronize_event(Event event) = 0;    ///< the host waits
+  virtual void wait(Stream stream, Event event) = 0;    ///< the stream waits, not the host
+  virtual void synchronize_event(Event event) = 0;      ///< the host waits
   virtual double milliseconds(Event from, Event to) = 0;
 
   /// Everything that `work` puts on `stream`, as one graph that can be replayed; nothing runs meanwhile.

@@ -9,6 +9,7 @@
 
 #include "kernels/core/gemm_tile.h"
 #include "kernels/core/parallel.h"
+#include "kernels/core/shares.h"
 
 namespace isoloss {
 
@@ -26,7 +27,11 @@ constexpr std::int64_t kMaxDepth = 384;
 constexpr std::int64_t kPanelBytes = std::int64_t{4} << 20;
 // The part of the other operand that a task works on stays in the second-level cache.
 constexpr std::int64_t kChunkBytes = std::int64_t{128} << 10;
-constexpr std::int64_t kTasksPerThread = 8;
+constexpr std::int64_t kTasksPerThread = 16;
+// Rows of A that are read for fewer strips of B than this are not worth packing.
+constexpr std::int64_t kMinStripsToPack = 17;
+// Rows so far apart, or a multiple of it, fall on one set of the first-level cache, which holds fewer than a strip has.
+constexpr std::int64_t kSetBytes = 4096;
 constexpr std::int64_t kMinSharedStrips = 8;  // below this, packing the chunk of a task costs more than balance brings
 // Products below this are computed by the caller: waking the pool takes a few microseconds.
 constexpr double kMinParallelFlops = 1e6;
@@ -51,6 +56,9 @@ struct Lines {
 
   /// Whether the lines lie side by side, as the inner loop wants them.
   bool direct() const { return step_line == 1; }
+  detail::Strip strip(std::int64_t line, std::int64_t k, int width) const {
+    return {data + line * step_line + k * step_k, step_k, width * step_line, step_line};
+  }
 };
 Lines lines_of_a(const GemmProblem& p) { return {p.a, p.m, p.transpose_a ? 1 : p.lda, p.transpose_a ? p.lda : 1}; }
 Lines lines_of_b(const GemmProblem& p) { return {p.b, p.n, p.transpose_b ? p.ldb : 1, p.transpose_b ? 1 : p.ldb}; }
@@ -61,7 +69,8 @@ struct Cut {
   std::int64_t panel_depth;  ///< k of a panel, a multiple of `depth`
   std::int64_t panels;
   bool shares_a;                   ///< the shared operand is A, each task has its part of B; else the other way round
-  bool shared_direct, own_direct;  ///< read in place, not packed
+  bool shared_direct, own_direct;  ///< stored as the inner loop wants it: read in place, not packed
+  bool own_packed;                 ///< of the others, rows of A may still be read in place
   std::int64_t packs;              ///< packing tasks a panel
   Parts shared{1, 1}, own{1, 1};   ///< a multiplication for every pair of parts
 
@@ -72,6 +81,8 @@ struct Cut {
     shares_a = a_direct != b_direct ? a_direct : p.m <= p.n;
     shared_direct = shares_a ? a_direct : b_direct;
     own_direct = shares_a ? b_direct : a_direct;
+    const std::int64_t row_bytes = p.lda * static_cast<std::int64_t>(sizeof(float));
+    own_packed = !own_direct && (shares_a || p.n > kTileColumns * (kMinStripsToPack - 1) || row_bytes % kSetBytes == 0);
 
     const std::int64_t depths = std::max<std::int64_t>(1, ceil_div(p.k, kMaxDepth));
     depth = round_up(ceil_div(p.k, depths), 8);
@@ -95,6 +106,7 @@ struct Cut {
   std::int64_t own_width() const { return shares_a ? kTileColumns : kTileRows; }
   std::int64_t multiplications() const { return shared.count * own.count; }
   std::int64_t buffers() const { return shared_direct ? 0 : std::min<std::int64_t>(2, panels); }
+  std::int64_t shares(int threads) const { return 2 * panels * threads; }
   std::int64_t panel_floats() const { return round_up(shared.strips * shared_width() * panel_depth, 16); }
   std::int64_t chunk_floats() const { return own_direct ? 0 : round_up(own.each * own_width() * depth, 16); }
 };
@@ -103,7 +115,7 @@ using Counter = std::atomic<std::int32_t>;  // these only grow
 
 /// How far a panel is.
 struct PanelState {
-  Counter packed{0}, multiplied{0};
+  Counter taken{0}, packed{0}, multiplied{0};  // packing tasks begun and done, multiplications done
 };
 
 void wait_until(const Counter& counter, std::int64_t value) {
@@ -126,28 +138,52 @@ class Product {
         own_(shares_a ? lines_of_b(problem) : lines_of_a(problem)) {
     panels_ = static_cast<float*>(scratch);
     chunks_ = panels_ + cut_.buffers() * cut_.panel_floats();
-    states_ = reinterpret_cast<PanelState*>(chunks_ + threads() * cut_.chunk_floats());
-    for (std::int64_t panel = 0; panel < cut_.panels; ++panel) new (states_ + panel) PanelState;
+    shares_ = reinterpret_cast<Share*>(chunks_ + threads() * cut_.chunk_floats());
+    for (std::int64_t i = 0; i < cut_.shares(threads()); ++i) new (shares_ + i) Share;
+    states_ = reinterpret_cast<PanelState*>(shares_ + cut_.shares(threads()));
+    for (std::int64_t panel = 0; panel < cut_.panels; ++panel) {
+      new (states_ + panel) PanelState;
+      for (int thread = 0; thread < threads(); ++thread) {
+        const std::int64_t begin = cut_.multiplications() * thread / threads();
+        const std::int64_t end = cut_.multiplications() * (thread + 1) / threads();
+        const std::int64_t middle = panel + 1 < cut_.panels ? begin + (end - begin) / 2 : end;
+        shares(panel, 0)[thread].fill(begin, middle);
+        shares(panel, 1)[thread].fill(middle, end);
+      }
+    }
     finished_ = reinterpret_cast<Counter*>(states_ + cut_.panels);
     for (std::int64_t i = 0; i < cut_.multiplications(); ++i) new (finished_ + i) Counter(0);
   }
 
-  // The tasks in the order in which the pool hands them out: the packing of panel 0; then for every panel the first
-  // half of its multiplications, the packing of the next panel, the other half. A task waits only for tasks before it,
-  // and the pool starts tasks in order, so somebody is always at work on what is waited for.
-  std::int64_t tasks() const { return cut_.panels * (cut_.packs + cut_.multiplications()); }
-
-  void run(std::int64_t task, int thread) {
-    if (task < cut_.packs) return pack(0, task);
-    task -= cut_.packs;
-    const std::int64_t round = cut_.multiplications() + cut_.packs, half = cut_.multiplications() / 2;
-    const std::int64_t panel = task / round, index = task % round;
-    if (panel + 1 == cut_.panels || index < half) return multiply(panel, index, thread);
-    if (index < half + cut_.packs) return pack(panel + 1, index - half);
-    multiply(panel, index - cut_.packs, thread);
+  // The order of the work: the packing of panel 0; then for every panel the first half of each thread's
+  // multiplications, the packing of the next panel, the other half. Every thread goes through all of it and takes what
+  // is not yet taken. Who waits does so for work further up, which somebody has taken and is at.
+  void work(int thread) {
+    pack_panel(0);
+    for (std::int64_t panel = 0; panel < cut_.panels; ++panel) {
+      multiply_half(panel, 0, thread);
+      if (panel + 1 == cut_.panels) break;
+      pack_panel(panel + 1);
+      multiply_half(panel, 1, thread);
+    }
   }
 
  private:
+  Share* shares(std::int64_t panel, int half) const { return shares_ + (2 * panel + half) * threads(); }
+
+  void pack_panel(std::int64_t panel) {
+    if (cut_.packs == 0) return;
+    for (std::int32_t piece; (piece = states_[panel].taken.fetch_add(1, std::memory_order_relaxed)) < cut_.packs;) {
+      pack(panel, piece);
+    }
+  }
+
+  void multiply_half(std::int64_t panel, int half, int thread) {
+    for (std::int64_t index; (index = take_share(shares(panel, half), threads(), thread)) != Share::kNone;) {
+      multiply(panel, index, thread);
+    }
+  }
+
   float* panel_data(std::int64_t panel) const { return panels_ + panel % cut_.buffers() * cut_.panel_floats(); }
 
   /// f(k within the matrix, depth, k within the panel) for the depth blocks of a panel.
@@ -179,20 +215,20 @@ class Product {
     wait_until(finished_[index], panel);  // the panel before adds to the same part of C
     wait_until(states_[panel].packed, cut_.packs);
     for_each_depth(panel, [&](std::int64_t k, std::int64_t depth, std::int64_t k_in_panel) {
-      if (!cut_.own_direct) {
+      if (cut_.own_packed) {
         detail::pack_lines<kOwnWidth>(own_.data + own_begin * own_.step_line + k, own_.step_line, own_end - own_begin,
                                       depth, chunk);
       }
       for (std::int64_t line = shared_begin; line < shared_end; line += kSharedWidth) {
         const Strip shared_strip =
             cut_.shared_direct
-                ? direct_strip(shared_, line, k, kSharedWidth)
+                ? shared_.strip(line, k, kSharedWidth)
                 : Strip{panel_data(panel) + k_in_panel * cut_.shared.strips * kSharedWidth + line * depth, kSharedWidth,
                         kSharedWidth * depth};
         for (std::int64_t own_line = own_begin; own_line < own_end; own_line += kOwnWidth) {
-          const Strip own_strip = cut_.own_direct
-                                      ? direct_strip(own_, own_line, k, kOwnWidth)
-                                      : Strip{chunk + (own_line - own_begin) * depth, kOwnWidth, kOwnWidth * depth};
+          const Strip own_strip = cut_.own_packed
+                                      ? Strip{chunk + (own_line - own_begin) * depth, kOwnWidth, kOwnWidth * depth}
+                                      : own_.strip(own_line, k, kOwnWidth);
           if constexpr (shares_a) {
             multiply_tile(line, own_line, k, depth, shared_strip, own_strip);
           } else {
@@ -201,12 +237,10 @@ class Product {
         }
       }
     });
+    if (p_.finish.apply != nullptr) finish_streams();
+    if (cut_.panels == 1) return;  // nobody waits
     finished_[index].fetch_add(1, std::memory_order_acq_rel);
     states_[panel].multiplied.fetch_add(1, std::memory_order_acq_rel);
-  }
-
-  static Strip direct_strip(const Lines& lines, std::int64_t line, std::int64_t k, int width) {
-    return {lines.data + line + k * lines.step_k, lines.step_k, width};
   }
 
   void multiply_tile(std::int64_t row, std::int64_t column, std::int64_t k, std::int64_t depth, Strip a,
@@ -214,7 +248,7 @@ class Product {
     const std::int64_t rows = std::min<std::int64_t>(kTileRows, p_.m - row);
     const std::int64_t columns = std::min<std::int64_t>(kTileColumns, p_.n - column);
     float* const c = p_.c + row * p_.ldc + column;
-    detail::multiply_strips_for(rows, columns)(depth, a, b, c, p_.ldc, columns, p_.accumulate || k > 0);
+    detail::multiply_strips_for(rows, columns, a.line)(depth, a, b, c, p_.ldc, columns, p_.accumulate || k > 0);
     if (k + depth == p_.k && p_.finish.apply != nullptr) {
       p_.finish.apply(p_.finish.context, {c, row, column, rows, columns});
     }
@@ -224,6 +258,7 @@ class Product {
   const Cut& cut_;
   const Lines shared_, own_;
   float *panels_, *chunks_;
+  Share* shares_;  // by panel, half and thread: its multiplications
   PanelState* states_;
   Counter* finished_;  // by multiplication: panels it has done
 };
@@ -234,9 +269,9 @@ void run(const GemmProblem& problem, const Cut& cut, void* scratch) {
   const auto flops =
       2 * static_cast<double>(problem.m) * static_cast<double>(problem.n) * static_cast<double>(problem.k);
   if (flops < kMinParallelFlops) {
-    for (std::int64_t task = 0; task < product.tasks(); ++task) product.run(task, 0);
+    product.work(0);
   } else {
-    parallel_tasks(product.tasks(), [&](std::int64_t task, int thread) { product.run(task, thread); });
+    parallel_tasks(threads(), [&](std::int64_t, int thread) { product.work(thread); });
   }
 }
 
@@ -247,19 +282,23 @@ void clear(const GemmProblem& p) {
     if (!p.accumulate) std::fill(c, c + p.n, 0.0f);
     if (p.finish.apply != nullptr) p.finish.apply(p.finish.context, {c, row, 0, 1, p.n});
   }
+  finish_streams();
 }
 
 template <int vectors, bool whole>
 constexpr auto kernels_by_rows() {
   return []<int... rows>(std::integer_sequence<int, rows...>) {
-    return std::array<detail::MultiplyStrips, kTileRows>{&detail::multiply_strips<rows + 1, vectors, whole>...};
+    return std::array<detail::MultiplyStrips, kTileRows>{&detail::multiply_strips<rows + 1, vectors, whole, false>...};
   }
   (std::make_integer_sequence<int, kTileRows>{});
 }
 
 }  // namespace
 
-detail::MultiplyStrips detail::multiply_strips_for(std::int64_t rows, std::int64_t columns) {
+detail::MultiplyStrips detail::multiply_strips_for(std::int64_t rows, std::int64_t columns, std::int64_t line) {
+  if (rows == kTileRows && columns == kTileColumns && line == 1) {
+    return &multiply_strips<kTileRows, kTileVectors, true, true>;
+  }
   static constexpr auto narrow = kernels_by_rows<1, false>();
   static constexpr auto wide = kernels_by_rows<kTileVectors, false>();
   static constexpr auto whole = kernels_by_rows<kTileVectors, true>();
@@ -271,7 +310,9 @@ std::size_t gemm_scratch(const GemmProblem& problem, int threads) {
   if (problem.m <= 0 || problem.n <= 0 || problem.k <= 0) return 0;
   const Cut cut(problem, threads);
   const std::int64_t floats = cut.buffers() * cut.panel_floats() + threads * cut.chunk_floats();
-  return static_cast<std::size_t>(floats) * sizeof(float) + static_cast<std::size_t>(cut.panels) * sizeof(PanelState) +
+  return static_cast<std::size_t>(floats) * sizeof(float) +
+         static_cast<std::size_t>(cut.shares(threads)) * sizeof(Share) +
+         static_cast<std::size_t>(cut.panels) * sizeof(PanelState) +
          static_cast<std::size_t>(cut.multiplications()) * sizeof(Counter);
 }
 

@@ -17,7 +17,7 @@ struct GemmBlock {
 };
 
 /// Work on a block of C where it was computed: bias, activation. Called once for every part of C, in no particular
-/// order, from several threads.
+/// order, from several threads. It may stream results of its own (vec.h).
 struct GemmFinish {
   void (*apply)(const void* context, const GemmBlock& block) = nullptr;
   const void* context = nullptr;

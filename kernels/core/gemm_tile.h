@@ -1,8 +1,9 @@
 // The inner parts of gemm(): the product of two strips held in registers, and packing where a strip is stored
 // crosswise.
 //
-// A strip of A is `kTileRows` rows, a strip of B `kTileColumns` columns. The inner loop wants the lines of a strip side
-// by side for every k. Operands stored so are read where they are; the others are packed (transposed) first.
+// A strip of A is `kTileRows` rows, a strip of B `kTileColumns` columns. Of B the inner loop wants the columns side by
+// side for every k, of A any distance between the rows does. Operands stored so are read where they are; the others are
+// packed (transposed) first.
 #pragma once
 
 #include <cstdint>
@@ -77,16 +78,16 @@ inline void pack_lines(const float* from, std::int64_t step, std::int64_t lines,
   }
 }
 
-/// Strip of an operand, packed or where it is: element k of line j stands at data[k · step + j], and that of the next
-/// strip `next` further.
+/// Strip of an operand, packed or where it is: element k of line j stands at data[k · step + j · line], and that of the
+/// next strip `next` further. Only of A may `line` be other than 1.
 struct Strip {
   const float* data;
-  std::int64_t step, next;
+  std::int64_t step, next, line = 1;
 };
 
 /// C block (rows × columns) = or += strip of A times strip of B over `depth`. Touches only `columns` columns of B and
-/// C; with `whole` they are vectors · kVecWidth.
-template <int rows, int vectors, bool whole>
+/// C; with `whole` they are vectors · kVecWidth. With `adjacent`, a.line is 1, which saves half a percent.
+template <int rows, int vectors, bool whole, bool adjacent>
 void multiply_strips(std::int64_t depth, Strip a, Strip b, float* c, std::int64_t ldc, std::int64_t columns, bool add) {
   const auto load = [&](const float* from, auto v) __attribute__((always_inline)) {
     constexpr int first = v * kVecWidth;
@@ -109,9 +110,14 @@ void multiply_strips(std::int64_t depth, Strip a, Strip b, float* c, std::int64_
       __builtin_prefetch(b.data + v * kVecWidth + kPrefetchRows * b.step);
       __builtin_prefetch(b.data + v * kVecWidth + b.next, 0, 2);
     });
-    __builtin_prefetch(a.data + a.next, 0, 2);
+    if constexpr (adjacent) {
+      // Where A is read in place, the next strip begins in the cache line in which this one ends.
+      __builtin_prefetch(a.data + a.next + rows - 1, 0, 2);
+    } else {
+      __builtin_prefetch(a.data + a.next + k % 16 * a.line, 0, 2);  // a line of each row in turn
+    }
     unrolled<rows>([&](auto i) __attribute__((always_inline)) {
-      const Vec a_element(a.data[i]);
+      const Vec a_element(a.data[adjacent ? i : i * a.line]);
       unrolled<vectors>([&](auto v)
                             __attribute__((always_inline)) { sums[i][v] = fma(a_element, b_row[v], sums[i][v]); });
     });
@@ -137,7 +143,7 @@ void multiply_strips(std::int64_t depth, Strip a, Strip b, float* c, std::int64_
 using MultiplyStrips = void (*)(std::int64_t depth, Strip a, Strip b, float* c, std::int64_t ldc, std::int64_t columns,
                                 bool add);
 
-/// The kernel for a block of `rows` (1 … kTileRows) and `columns` (1 … kTileColumns).
-MultiplyStrips multiply_strips_for(std::int64_t rows, std::int64_t columns);
+/// The kernel for a block of `rows` (1 … kTileRows) and `columns` (1 … kTileColumns), for lines of A so far apart.
+MultiplyStrips multiply_strips_for(std::int64_t rows, std::int64_t columns, std::int64_t line);
 
 }  // namespace isoloss::detail

@@ -131,6 +131,9 @@ struct OpDef {
   /// Throws Error (exit 2) `[op] expected …, got …` on shapes or dtypes that do not fit.
   std::vector<TensorType> (*infer)(const OpTypes& types) = nullptr;
   Cost (*cost)(const OpTypes& types, std::span<const Mode> mode) = nullptr;
+  /// Throws Error (exit 2) where the cuda device has no kernel for what the shape rule accepts; nullptr: it has for
+  /// all.
+  void (*check_cuda)(const OpTypes& types) = nullptr;
   /// Scratch bytes on a device with `threads` threads; nullptr = none.
   std::size_t (*scratch)(const OpTypes& types, DeviceKind device, int threads) = nullptr;
   GradientRecord gradient;

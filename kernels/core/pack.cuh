@@ -1,7 +1,9 @@
 // Sixteen bytes at a time: how memory-bound kernels load and store.
 #pragma once
 
-#include "kernels/core/cuda.cuh"
+#include <type_traits>
+
+#include "kernels/core/ptx.cuh"
 
 namespace isoloss {
 
@@ -9,14 +11,22 @@ template <class T>
 inline constexpr int kPack = 16 / static_cast<int>(sizeof(T));  ///< 4 floats or 8 bf16
 
 /// `n` neighbouring elements, by default as many as fit sixteen bytes. Tensors start on 16-byte borders, and so do
-/// packs at multiples of kPack.
+/// packs at multiples of kPack. Memory is global memory.
 template <class T, int n = kPack<T>>
 struct alignas(n * sizeof(T)) Pack {
   static constexpr int kSize = n;
   T element[n];
 
   DEVICE static Pack load(const T* from) { return *reinterpret_cast<const Pack*>(from); }
-  DEVICE void store(T* to) const { *reinterpret_cast<Pack*>(to) = *this; }
+  DEVICE void store(T* to) const {
+    if constexpr (sizeof(Pack) == 16 || sizeof(Pack) == 8) {
+      std::conditional_t<sizeof(Pack) == 16, uint4, uint2> words;
+      memcpy(&words, this, sizeof words);
+      store_global(to, words);
+    } else {
+      *reinterpret_cast<Pack*>(to) = *this;
+    }
+  }
   /// The pack at element `at` of an array of `count`: zeros beyond its end.
   DEVICE static Pack load(const T* from, std::int64_t at, std::int64_t count) {
     if (at + n <= count) return load(from + at);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -12,6 +13,8 @@
 #if defined(__x86_64__) || defined(__i386__)
 #include <immintrin.h>
 #endif
+
+#include "kernels/core/shares.h"
 
 namespace isoloss {
 
@@ -58,8 +61,7 @@ class Pool {
     }
     function_ = function;
     context_ = context;
-    tasks_ = tasks;
-    next_.store(0, std::memory_order_relaxed);
+    fill_shares(shares_.get(), count_, 0, tasks);
     inside_.store(0, std::memory_order_release);
     generation_.fetch_add(1, std::memory_order_seq_cst);
     if (sleeping_.load(std::memory_order_seq_cst) > 0) {
@@ -81,6 +83,7 @@ class Pool {
  private:
   void start() {
     stopping_ = false;
+    shares_ = std::make_unique<Share[]>(static_cast<std::size_t>(count_));
     for (int index = 1; index < count_; ++index) workers_.emplace_back([this, index] { loop(index); });
   }
 
@@ -98,9 +101,7 @@ class Pool {
 
   void work(int thread) {
     region_thread = thread;
-    for (;;) {
-      const std::int64_t task = next_.fetch_add(1, std::memory_order_relaxed);
-      if (task >= tasks_) break;
+    for (std::int64_t task; (task = take_share(shares_.get(), count_, thread)) != Share::kNone;) {
       function_(context_, task, thread);
     }
     region_thread = -1;
@@ -145,11 +146,10 @@ class Pool {
   static constexpr int kClosed = 1 << 30;
   std::atomic<int> inside_{kClosed};  ///< workers in the region, and kClosed when nobody may enter
   std::atomic<int> sleeping_{0};
-  std::atomic<std::int64_t> next_{0};
   std::atomic<bool> stopping_{false};
   detail::TaskFunction function_ = nullptr;
   void* context_ = nullptr;
-  std::int64_t tasks_ = 0;
+  std::unique_ptr<Share[]> shares_;  ///< by thread
 };
 
 Pool& pool() {

@@ -14,14 +14,14 @@ void set_threads(int count);
 
 namespace detail {
 using TaskFunction = void (*)(void* context, std::int64_t task, int thread);
-/// Runs task 0..tasks-1, each exactly once, over the pool; returns when all are done. Tasks are started in the order of
-/// their numbers, so a task may wait for what an earlier one does. They must not throw. Nested calls run inline on the
-/// calling thread.
+/// Runs task 0..tasks-1 (fewer than 2^32), each exactly once, over the pool; returns when all are done. Every thread
+/// starts with its own part of the numbers (shares.h), so that regions over the same rows find them in the cache of the
+/// same processor; no task may wait for another. They must not throw. Nested calls run inline on the calling thread.
 void run_tasks(std::int64_t tasks, TaskFunction function, void* context);
 }  // namespace detail
 
-/// f(task) or f(task, thread) for every task in [0, tasks), taken dynamically by the pool. `thread` is in [0,
-/// threads()).
+/// f(task) or f(task, thread) for every task in [0, tasks). `thread` is in [0, threads()), and where nobody disturbs it
+/// takes the tasks from tasks · thread / threads() on.
 template <class F>
 void parallel_tasks(std::int64_t tasks, F&& f) {
   if (tasks <= 0) return;

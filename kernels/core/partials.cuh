@@ -7,29 +7,44 @@ namespace isoloss {
 
 inline constexpr int kPartialGroups = 32;
 
-/// out[c] (+)= sum over r of partial[r, c]. Threads (x: a column, y: a group of rows); group g takes rows g, g + 32, …,
-/// and the groups are added in order.
+/// out [width] (+)= the sum over the rows of partial [rows, width]; not wanted where out is null.
+template <class T>
+struct PartialSum {
+  T* out = nullptr;
+  const T* partial = nullptr;
+  bool accumulate = false;
+};
+
+/// Threads (x: a column, y: a group of rows); group g takes rows g, g + 32, …, and the groups are added in order.
+/// blockIdx.y chooses the sum.
 template <class T>  // float; a template so that every source may hold it
 __global__ void __launch_bounds__(32 * kPartialGroups)
-    sum_partial_rows(T* out, const T* partial, std::int64_t rows, std::int64_t width, bool accumulate) {
+    sum_partial_rows(PartialSum<T> first, PartialSum<T> second, int rows, int width) {
   SHARED(T, sums, [kPartialGroups][33]);
-  const std::int64_t c = static_cast<std::int64_t>(blockIdx.x) * 32 + threadIdx.x;
+  const PartialSum<T> own = blockIdx.y == 0 ? first : second;
+  const int c = static_cast<int>(blockIdx.x * 32 + threadIdx.x);
+  const T* const column = own.partial + c;
   T sum = 0;
   if (c < width) {
-    for (std::int64_t r = threadIdx.y; r < rows; r += kPartialGroups) sum += partial[r * width + c];
+    UNROLL_BY(8) for (int r = static_cast<int>(threadIdx.y); r < rows; r += kPartialGroups) {
+      sum += column[std::int64_t{r} * width];
+    }
   }
   sums[threadIdx.y][threadIdx.x] = sum;
   __syncthreads();
   if (threadIdx.y != 0 || c >= width) return;
-  T total = accumulate ? out[c] : T(0);
-  for (int group = 0; group < kPartialGroups; ++group) total += sums[group][threadIdx.x];
-  out[c] = total;
+  T total = own.accumulate ? own.out[c] : T(0);
+  UNROLL for (int group = 0; group < kPartialGroups; ++group) total += sums[group][threadIdx.x];
+  own.out[c] = total;
 }
 
-inline void sum_partials(DeviceContext& context, float* out, const float* partial, std::int64_t rows,
-                         std::int64_t width, bool accumulate) {
-  launch(context, sum_partial_rows<float>, static_cast<unsigned>(blocks_for(width, 32)), dim3(32, kPartialGroups), 0,
-         out, partial, rows, width, accumulate);
+/// One or two sums of the same shape in one launch.
+inline void sum_partials(DeviceContext& context, PartialSum<float> first, PartialSum<float> second, std::int64_t rows,
+                         std::int64_t width) {
+  if (first.out == nullptr) std::swap(first, second);
+  if (first.out == nullptr) return;
+  const dim3 grid(static_cast<unsigned>(blocks_for(width, 32)), second.out == nullptr ? 1 : 2);
+  launch(context, sum_partial_rows<float>, grid, dim3(32, kPartialGroups), 0, first, second, rows, width);
 }
 
 }  // namespace isoloss

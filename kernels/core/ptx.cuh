@@ -61,12 +61,38 @@ DEVICE void copy_async(void* shared, const void* global, bool valid ISOLOSS_WHER
                    :: "r"(shared_address(shared)), "l"(global), "r"(valid ? 16 : 0) : "memory"),
       simt::copy_async(shared, global, 16, valid ? 16 : 0, where));
 }
+/// The same for 4 bytes.
+DEVICE void copy_word_async(void* shared, const void* global, bool valid ISOLOSS_WHERE) {
+  ISOLOSS_PTX(
+      asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;"
+                   :: "r"(shared_address(shared)), "l"(global), "r"(valid ? 4 : 0) : "memory"),
+      simt::copy_async(shared, global, 4, valid ? 4 : 0, where));
+}
 /// Ends a group of copies.
 DEVICE void commit_copies() { ISOLOSS_PTX(asm volatile("cp.async.commit_group;" ::: "memory"), simt::commit_copies()); }
 /// Waits until at most `left` groups of this thread's copies are under way; a barrier makes them visible to others.
 template <int left>
 DEVICE void wait_copies() {
   ISOLOSS_PTX(asm volatile("cp.async.wait_group %0;" :: "n"(left) : "memory"), simt::wait_copies(left));
+}
+/// Stores 16 bytes in global memory at once. Written in C++, a struct whose elements were computed one by one is often
+/// stored one by one.
+DEVICE void store_global(void* to, const uint4& words) {
+  ISOLOSS_PTX(
+      asm volatile("st.global.v4.b32 [%0], {%1,%2,%3,%4};"
+                   :: "l"(__cvta_generic_to_global(to)), "r"(words.x), "r"(words.y), "r"(words.z), "r"(words.w) : "memory"),
+      memcpy(to, &words, sizeof words));
+}
+/// The same for 8 bytes.
+DEVICE void store_global(void* to, const uint2& words) {
+  ISOLOSS_PTX(
+      asm volatile("st.global.v2.b32 [%0], {%1,%2};"
+                   :: "l"(__cvta_generic_to_global(to)), "r"(words.x), "r"(words.y) : "memory"),
+      memcpy(to, &words, sizeof words));
+}
+/// Brings the line of a global address into the second-level cache.
+DEVICE void prefetch(const void* from) {
+  ISOLOSS_PTX(asm volatile("prefetch.global.L2 [%0];" :: "l"(__cvta_generic_to_global(from))), (void)from);
 }
 /// 2^x by the special function unit, about 2 ulp; 2^-inf is 0.
 DEVICE float exp2_approx(float x) {

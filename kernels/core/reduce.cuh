@@ -22,20 +22,26 @@ DEVICE float warp_max(float value) {
   return value;
 }
 
-/// The sum over a block of one dimension whose size, a multiple of 32, is known at run time only; in every thread.
-template <class T>
-DEVICE T block_sum(T value) {
+/// combine(a, b) over the warps of a row, whose threads share threadIdx.y, from what each warp has; in every thread.
+/// blockDim.x, a multiple of 32, is known at run time only. A row of one warp needs no barrier; else all threads of the
+/// block must come.
+template <class T, class Combine>
+DEVICE T row_reduce(T value, Combine combine) {
   SHARED(T, partial, [32]);
-  value = warp_sum(value);
-  const unsigned warps = blockDim.x / kWarp;
+  const unsigned warps = blockDim.x / kWarp, first = threadIdx.y * warps;
   if (warps == 1) return value;
   __syncthreads();
-  if (threadIdx.x % kWarp == 0) partial[threadIdx.x / kWarp] = value;
+  if (threadIdx.x % kWarp == 0) partial[first + threadIdx.x / kWarp] = value;
   __syncthreads();
-  value = T(0);
-  for (unsigned warp = 0; warp < warps; ++warp) value += partial[warp];
+  value = partial[first];
+  for (unsigned warp = 1; warp < warps; ++warp) value = combine(value, partial[first + warp]);
   return value;
 }
+template <class T>
+DEVICE T row_sum(T value) {
+  return row_reduce(warp_sum(value), [](T a, T b) { return a + b; });
+}
+DEVICE float row_max(float value) { return row_reduce(warp_max(value), nan_max); }
 
 /// The sum over a block of `threads` threads (a multiple of 32, at most 1024; one dimension), in every thread. Holds a
 /// barrier before and after its use of shared memory, so that calls may follow each other.

@@ -106,6 +106,19 @@ class Vec {
     for (std::int64_t lane = 0; lane < n; ++lane) to[lane] = native[lane];
 #endif
   }
+  /// Stores past the caches, for what is not read again soon: does not fetch the line first, and throws nothing out.
+  /// `to` is a multiple of the register. Other threads see it after finish_streams().
+  void stream(float* to) const {
+#if defined(__AVX512F__)
+    _mm512_stream_ps(to, __m512(native));
+#elif defined(__AVX2__)
+    _mm256_stream_ps(to, __m256(native));
+#elif defined(__SSE2__)
+    _mm_stream_ps(to, __m128(native));
+#else
+    store(to);
+#endif
+  }
   float operator[](int lane) const { return native[lane]; }
 
   friend Vec operator+(Vec a, Vec b) { return Vec(a.native + b.native); }
@@ -144,6 +157,13 @@ class Vec {
 #endif
 };
 
+/// Before another thread is told that something was streamed.
+inline void finish_streams() {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
+}
+
 /// a · b + c, rounded once where the machine can (the whole project allows contraction).
 inline Vec fma(Vec a, Vec b, Vec c) {
 #if defined(__AVX512F__)
@@ -166,9 +186,30 @@ inline Vec select(VecMask mask, Vec a, Vec b) {
 #endif
 }
 
-/// The larger; where either is NaN, `b`: right when a NaN in `a` is not wanted or shows up elsewhere.
-inline Vec max_number(Vec a, Vec b) { return select(a > b, a, b); }
-inline Vec min_number(Vec a, Vec b) { return select(a < b, a, b); }
+/// The larger; where either is NaN, `b`: right when a NaN in `a` is not wanted or shows up elsewhere. That is what the
+/// instruction does, but the compiler does not see it in a comparison under -fno-fast-math.
+inline Vec max_number(Vec a, Vec b) {
+#if defined(__AVX512F__)
+  return Vec(Vec::Native(_mm512_maskz_max_ps(0xffff, __m512(a.native), __m512(b.native))));
+#elif defined(__AVX2__)
+  return Vec(Vec::Native(_mm256_max_ps(__m256(a.native), __m256(b.native))));
+#elif defined(__SSE2__)
+  return Vec(Vec::Native(_mm_max_ps(__m128(a.native), __m128(b.native))));
+#else
+  return select(a > b, a, b);
+#endif
+}
+inline Vec min_number(Vec a, Vec b) {
+#if defined(__AVX512F__)
+  return Vec(Vec::Native(_mm512_maskz_min_ps(0xffff, __m512(a.native), __m512(b.native))));
+#elif defined(__AVX2__)
+  return Vec(Vec::Native(_mm256_min_ps(__m256(a.native), __m256(b.native))));
+#elif defined(__SSE2__)
+  return Vec(Vec::Native(_mm_min_ps(__m128(a.native), __m128(b.native))));
+#else
+  return select(a < b, a, b);
+#endif
+}
 /// The larger; NaN where either is NaN.
 inline Vec max(Vec a, Vec b) { return select(a != a, a, max_number(a, b)); }
 inline Vec min(Vec a, Vec b) { return select(a != a, a, min_number(a, b)); }

@@ -1,9 +1,9 @@
-#include <climits>
-
 #include "kernels/core/dispatch.cuh"
 #include "kernels/core/launch.cuh"
 #include "kernels/core/pack.cuh"
+#include "kernels/core/sort.cuh"
 #include "kernels/embedding/embedding.h"
+#include "kernels/embedding/embedding_cuda.h"
 
 namespace isoloss {
 
@@ -20,88 +20,182 @@ __global__ void __launch_bounds__(kElementThreads)
   table[at] = static_cast<float>(c % 2 == 0 ? sin(angle) : cos(angle));
 }
 
-/// A block a token. `position` and `table` may be null; both start at the first position of the call.
+constexpr int kRowWarps = 8;
+
+/// A warp a token. `position` and `table` may be null; both start at the first position of the call.
 template <class T, int n>
-__global__ void __launch_bounds__(kElementThreads)
-    look_up(T* y, const std::int32_t* ids, const T* token, const T* position, const float* table, std::int64_t length,
-            std::int64_t width) {
-  const std::int64_t row = blockIdx.x, at = row % length;
-  const T* const from = token + static_cast<std::int64_t>(ids[row]) * width;
-  for (std::int64_t c = threadIdx.x * n; c < width; c += kElementThreads * n) {
-    auto value = Pack<T, n>::load(from + c);
+__global__ void __launch_bounds__(kWarp* kRowWarps)
+    look_up(T* __restrict__ y, const std::int32_t* __restrict__ ids, const T* __restrict__ token,
+            const T* __restrict__ position, const float* __restrict__ table, int tokens, int length, int width) {
+  using Lanes = Pack<T, n>;
+  const int row = static_cast<int>(blockIdx.x * kRowWarps + threadIdx.y), at = row % length;
+  if (row >= tokens) return;
+  const T* const from = token + std::int64_t{ids[row]} * width;
+  UNROLL_BY(4) for (int c = static_cast<int>(threadIdx.x) * n; c < width; c += kWarp * n) {
+    auto value = Lanes::load(from + c);
     if (position != nullptr) {
-      const auto other = Pack<T, n>::load(position + at * width + c);
+      const auto other = Lanes::load(position + std::int64_t{at} * width + c);
       UNROLL for (int i = 0; i < n; ++i) value.set(i, value.get(i) + other.get(i));
     }
     if (table != nullptr) {
-      UNROLL for (int i = 0; i < n; ++i) value.set(i, value.get(i) + table[at * width + c + i]);
+      UNROLL for (int i = 0; i < n; ++i) value.set(i, value.get(i) + table[std::int64_t{at} * width + c + i]);
     }
-    value.store(y + row * width + c);
+    value.store(y + std::int64_t{row} * width + c);
   }
 }
 
-__global__ void __launch_bounds__(kElementThreads) fill(std::int32_t* to, std::int32_t value, std::int64_t count) {
-  const std::int64_t at = static_cast<std::int64_t>(blockIdx.x) * kElementThreads + threadIdx.x;
-  if (at < count) to[at] = value;
-}
+// The tokens are sorted by their ids, stably and digit by digit.
+constexpr int kChunk = static_cast<int>(EmbeddingSort::kChunk), kPiece = static_cast<int>(EmbeddingSort::kPiece);
 
-/// first[id] = the first token of the batch that is `id`. A minimum does not depend on the order of the threads.
-__global__ void __launch_bounds__(kElementThreads)
-    find_first(std::int32_t* first, const std::int32_t* ids, std::int64_t tokens) {
-  const std::int64_t at = static_cast<std::int64_t>(blockIdx.x) * kElementThreads + threadIdx.x;
-  if (at < tokens) atomicMin(first + ids[at], static_cast<std::int32_t>(at));
-}
-
-/// dtoken rows of the ids that occur. The block of an id's first token adds the gradients of all its tokens in the
-/// order of the batch: it scans the rest of the batch in chunks and collects the hits of each, in order, in shared
-/// memory.
-template <class T>
-__global__ void __launch_bounds__(kElementThreads)
-    sum_hits(float* dtoken, const T* dy, const std::int32_t* ids, const std::int32_t* first, std::int64_t tokens,
-             std::int64_t width) {
-  SHARED(std::int32_t, hits, [kElementThreads]);
-  SHARED(int, warp_hits, [kElementThreads / kWarp]);
-  const std::int64_t own = blockIdx.x;
-  const std::int32_t id = ids[own];
-  if (first[id] != own) return;
-  const int warp = static_cast<int>(threadIdx.x) / kWarp, lane = static_cast<int>(threadIdx.x) % kWarp;
-  float* const row = dtoken + static_cast<std::int64_t>(id) * width;
-  for (std::int64_t chunk = own; chunk < tokens; chunk += kElementThreads) {
-    const std::int64_t at = chunk + threadIdx.x;
-    const bool hit = at < tokens && ids[at] == id;
-    const unsigned votes = __ballot_sync(kWholeWarp, hit);
-    if (lane == 0) warp_hits[warp] = __popc(votes);
-    __syncthreads();
-    int before = 0, all = 0;
-    for (int w = 0; w < kElementThreads / kWarp; ++w) {
-      before += w < warp ? warp_hits[w] : 0;
-      all += warp_hits[w];
-    }
-    if (hit) hits[before + __popc(votes & ((1u << lane) - 1))] = static_cast<std::int32_t>(at);
-    __syncthreads();
-    if (all > 0) {
-      for (std::int64_t c = threadIdx.x; c < width; c += kElementThreads) {
-        float sum = row[c];
-        for (int i = 0; i < all; ++i) sum += to_float(dy[hits[i] * width + c]);
-        row[c] = sum;
-      }
-    }
-    __syncthreads();  // hits and warp_hits are written again
+/// The digits of a chunk of tokens, in shared memory, and in `from` the tokens; `order` null: the batch's own.
+DEVICE int load_digits(int (&digits)[kChunk], int (&from)[kChunk], const std::int32_t* ids, const std::int32_t* order,
+                       int tokens, int shift) {
+  const int first = static_cast<int>(blockIdx.x) * kChunk, here = min(tokens - first, kChunk);
+  for (int i = static_cast<int>(threadIdx.x); i < here; i += kSortKeys) {
+    from[i] = order != nullptr ? order[first + i] : first + i;
+    digits[i] = ids[from[i]] >> shift & (kSortKeys - 1);
   }
+  __syncthreads();
+  return here;
+}
+
+__global__ void __launch_bounds__(kSortKeys)
+    count_digits(std::int32_t* slots, const std::int32_t* ids, const std::int32_t* order, int tokens, int shift) {
+  SHARED(int, digits, [kChunk]);
+  SHARED(int, from, [kChunk]);
+  SHARED(int, counts, [kSortKeys]);
+  counts[threadIdx.x] = 0;
+  const int here = load_digits(digits, from, ids, order, tokens, shift);
+  for (int i = static_cast<int>(threadIdx.x); i < here; i += kSortKeys) {
+    atomicAdd(&counts[digits[i]], 1);  // of integers: the order changes nothing
+  }
+  __syncthreads();
+  slots[blockIdx.x * kSortKeys + threadIdx.x] = counts[threadIdx.x];
+}
+
+__global__ void __launch_bounds__(kSortKeys) scan_digits(std::int32_t* slots, int chunks) {
+  first_slots(slots, chunks, kSortKeys);
+}
+
+/// sorted: the ids in the new order.
+__global__ void __launch_bounds__(kSortKeys)
+    place_tokens(std::int32_t* to, std::int32_t* sorted, const std::int32_t* slots, const std::int32_t* ids,
+                 const std::int32_t* order, int tokens, int shift) {
+  SHARED(int, digits, [kChunk]);
+  SHARED(int, from, [kChunk]);
+  const int here = load_digits(digits, from, ids, order, tokens, shift);
+  place_in_order(digits, here, slots[blockIdx.x * kSortKeys + threadIdx.x], [&](int i, int slot) {
+    to[slot] = from[i];
+    sorted[slot] = ids[from[i]];
+  });
+}
+
+constexpr int kSumThreads = 128;
+
+/// row (+)= sum, n columns from c on.
+template <int n>
+DEVICE void put_columns(float* row, const float (&sum)[n], bool add) {
+  using Columns = Pack < float, n<4 ? n : 4>;
+  UNROLL for (int i = 0; i < n; i += Columns::kSize) {
+    Columns columns = add ? Columns::load(row + i) : Columns{};
+    UNROLL for (int j = 0; j < Columns::kSize; ++j) columns.set(j, columns.get(j) + sum[i + j]);
+    columns.store(row + i);
+  }
+}
+
+/// A block a piece of the sorted tokens (and a band of columns): adds the gradients of each run of equal ids to its row
+/// of dtoken. Of a run that goes over the piece's ends the sum goes to partial [pieces,2,width] instead: entry 0 where
+/// it comes from the piece before, else 1.
+template <class T, int n>
+__global__ void __launch_bounds__(kSumThreads)
+    sum_runs(float* dtoken, float* partial, const T* dy, const std::int32_t* order, const std::int32_t* sorted,
+             int tokens, int width) {
+  constexpr int kBatch = 8;
+  using Lanes = Pack<T, n>;
+  SHARED(std::int32_t, from, [kPiece]);
+  SHARED(std::int32_t, ids, [kPiece + 2]);  // from one before the piece to one after
+  const int first = static_cast<int>(blockIdx.x) * kPiece, here = min(tokens - first, kPiece);
+  const int thread = static_cast<int>(threadIdx.x), c = (static_cast<int>(blockIdx.y) * kSumThreads + thread) * n;
+  if (thread < kPiece + 2) {
+    const int at = first + thread - 1;
+    ids[thread] = at >= 0 && at < tokens ? sorted[at] : -1;
+  }
+  if (thread < here) from[thread] = order[first + thread];
+  __syncthreads();
+  if (c >= width) return;
+  float sum[n] = {};
+  for (int start = 0; start < here; start += kBatch) {
+    Lanes gradient[kBatch];
+    UNROLL for (int b = 0; b < kBatch; ++b) {
+      if (start + b < here) gradient[b] = Lanes::load(dy + std::int64_t{from[start + b]} * width + c);
+    }
+    UNROLL for (int b = 0; b < kBatch; ++b) {
+      const int i = start + b;
+      if (i >= here) continue;
+      UNROLL for (int j = 0; j < n; ++j) sum[j] += gradient[b].get(j);
+      const std::int32_t id = ids[i + 1];
+      if (i + 1 < here && ids[i + 2] == id) continue;
+      const bool comes = ids[0] == id, goes = ids[i + 2] == id;
+      const std::int64_t entry = std::int64_t{blockIdx.x} * 2 + (comes ? 0 : 1);
+      put_columns(comes || goes ? partial + entry * width + c : dtoken + std::int64_t{id} * width + c, sum,
+                  !comes && !goes);
+      UNROLL for (int j = 0; j < n; ++j) sum[j] = 0;
+    }
+  }
+}
+
+/// Adds the parts of a run that starts in the block's piece and goes on, in order, to the row of its id.
+__global__ void __launch_bounds__(kSumThreads)
+    join_runs(float* dtoken, const float* partial, const std::int32_t* sorted, int tokens, int width) {
+  const int piece = static_cast<int>(blockIdx.x), first = piece * kPiece, next = first + kPiece;
+  if (next >= tokens) return;
+  const std::int32_t id = sorted[next];
+  if (sorted[next - 1] != id || (first > 0 && sorted[first - 1] == id)) return;
+  int more = 0;  // pieces after this one that start with the id: they lie side by side
+  for (int found = kSumThreads; found == kSumThreads; more += found) {
+    const int at = next + (more + static_cast<int>(threadIdx.x)) * kPiece;
+    found = __syncthreads_count(at < tokens && sorted[at] == id);
+  }
+  const int c = static_cast<int>(blockIdx.y) * kSumThreads + static_cast<int>(threadIdx.x);
+  if (c >= width) return;
+  float sum = partial[(std::int64_t{piece} * 2 + 1) * width + c];
+  UNROLL_BY(8) for (int i = 1; i <= more; ++i) sum += partial[std::int64_t{piece + i} * 2 * width + c];
+  dtoken[std::int64_t{id} * width + c] += sum;
 }
 
 /// dposition [length, width] (+)= sum of dy over the sequences, in their order.
-template <class T>
+template <class T, int n>
 __global__ void __launch_bounds__(kElementThreads)
-    sum_sequences(float* dposition, const T* dy, std::int64_t sequences, std::int64_t elements, bool accumulate) {
-  const std::int64_t at = static_cast<std::int64_t>(blockIdx.x) * kElementThreads + threadIdx.x;
+    sum_sequences(float* dposition, const T* dy, int sequences, std::int64_t elements, bool accumulate) {
+  const std::int64_t at = (std::int64_t{blockIdx.x} * kElementThreads + threadIdx.x) * n;
   if (at >= elements) return;
-  float sum = accumulate ? dposition[at] : 0.0f;
-  for (std::int64_t b = 0; b < sequences; ++b) sum += to_float(dy[b * elements + at]);
-  dposition[at] = sum;
+  float sum[n] = {};
+  UNROLL_BY(8) for (int b = 0; b < sequences; ++b) {
+    const auto gradient = Pack<T, n>::load(dy + b * elements + at);
+    UNROLL for (int i = 0; i < n; ++i) sum[i] += gradient.get(i);
+  }
+  put_columns(dposition + at, sum, accumulate);
 }
 
 unsigned thread_blocks(std::int64_t count) { return static_cast<unsigned>(blocks_for(count, kElementThreads)); }
+
+/// The tokens of the batch by rising id, equal ones in their order; a part of orders [2,tokens], after which come the
+/// ids in that order and the slots of the chunks.
+std::int32_t* sort_tokens(DeviceContext& context, const Tensor& ids, std::int64_t vocab, const EmbeddingSort& sizes,
+                          std::int32_t* orders) {
+  std::int32_t *const sorted = orders + 2 * sizes.tokens, *const slots = sorted + sizes.tokens;
+  std::int32_t* order = nullptr;
+  const auto chunks = static_cast<unsigned>(sizes.chunks);
+  for (int shift = 0; shift == 0 || (vocab - 1) >> shift > 0; shift += 8) {
+    std::int32_t* const next = order == orders ? orders + sizes.tokens : orders;
+    launch(context, count_digits, chunks, kSortKeys, 0, slots, ids.as<std::int32_t>(), order, sizes.tokens, shift);
+    launch(context, scan_digits, 1u, kSortKeys, 0, slots, sizes.chunks);
+    launch(context, place_tokens, chunks, kSortKeys, 0, next, sorted, slots, ids.as<std::int32_t>(), order,
+           sizes.tokens, shift);
+    order = next;
+  }
+  return order;
+}
 
 }  // namespace
 
@@ -116,8 +210,9 @@ void embedding_cuda(DeviceContext& context, const OpCall& call) {
   with_real(token.type.dtype, [&]<class T>(T) {
     const T* const positions = position ? position.as<T>() + first * width : nullptr;
     const auto run = [&](auto n) {
-      launch(context, look_up<T, n()>, static_cast<unsigned>(ids.count()), kElementThreads, 0, call.out[0].as<T>(),
-             ids.as<std::int32_t>(), token.as<T>(), positions, table, length, width);
+      launch(context, look_up<T, n()>, static_cast<unsigned>(blocks_for(ids.count(), kRowWarps)),
+             dim3(kWarp, kRowWarps), 0, call.out[0].as<T>(), ids.as<std::int32_t>(), token.as<T>(), positions, table,
+             ids.count(), length, width);
     };
     if (width % kPack<T> == 0) {
       run(std::integral_constant<int, kPack<T>>{});
@@ -134,19 +229,32 @@ void embedding_backward_cuda(DeviceContext& context, const OpCall& call) {
   for (const std::size_t o : {0u, 1u}) {
     if (call.mode[o] == Mode::write) cuda.device->fill(call.out[o].data, 0, call.out[o].type.bytes(), cuda.stream);
   }
+  const EmbeddingSort sizes(tokens, width);
+  auto* const partial = static_cast<float*>(context.scratch.data);
+  auto* const orders = static_cast<std::int32_t*>(context.scratch.data) + sizes.partial();
+  std::int32_t *const sorted = orders + 2 * tokens, *order = nullptr;
+  if (dtoken) order = sort_tokens(context, ids, dtoken.shape()[0], sizes, orders);
   with_real(dy.type.dtype, [&]<class T>(T) {
-    if (dtoken) {
-      auto* const first = static_cast<std::int32_t*>(context.scratch.data);
-      const std::int64_t vocab = dtoken.shape()[0];
-      launch(context, fill, thread_blocks(vocab), kElementThreads, 0, first, INT_MAX, vocab);
-      launch(context, find_first, thread_blocks(tokens), kElementThreads, 0, first, ids.as<std::int32_t>(), tokens);
-      launch(context, sum_hits<T>, static_cast<unsigned>(tokens), kElementThreads, 0, dtoken.as<float>(), dy.as<T>(),
-             ids.as<std::int32_t>(), first, tokens, width);
-    }
-    if (dposition) {
-      launch(context, sum_sequences<T>, thread_blocks(length * width), kElementThreads, 0,
-             dposition.as<float>() + context.state->position * width, dy.as<T>(), ids.shape()[0], length * width,
-             call.mode[1] == Mode::accumulate);
+    const auto run = [&](auto n) {
+      if (dtoken) {
+        const auto grid = [&](int columns) {  // of one block
+          return dim3(static_cast<unsigned>(sizes.pieces), static_cast<unsigned>(blocks_for(width, columns)));
+        };
+        launch(context, sum_runs<T, n()>, grid(kSumThreads * n()), kSumThreads, 0, dtoken.as<float>(), partial,
+               dy.as<T>(), order, sorted, tokens, width);
+        launch(context, join_runs, grid(kSumThreads), kSumThreads, 0, dtoken.as<float>(), partial, sorted, tokens,
+               width);
+      }
+      if (dposition) {
+        launch(context, sum_sequences<T, n()>, thread_blocks(length * width / n()), kElementThreads, 0,
+               dposition.as<float>() + context.state->position * width, dy.as<T>(), ids.shape()[0], length * width,
+               call.mode[1] == Mode::accumulate);
+      }
+    };
+    if (width % kPack<T> == 0) {
+      run(std::integral_constant<int, kPack<T>>{});
+    } else {
+      run(std::integral_constant<int, 1>{});
     }
   });
 }

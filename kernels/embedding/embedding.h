@@ -10,7 +10,8 @@
 // ids lie in [0, V) and positions in [0, P); the caller sees to both. All real tensors share one dtype, that of token.
 // Both gradients may be added to or skipped; written, rows that nobody hit become 0. Every row of dtoken sums its hits
 // in the order of the batch. `token` and `position` are not read by backward, they give the shapes.
-// Scratch (cpu forward, sinusoidal): C/2 frequencies in double and one row a thread.
+// Scratch: forward, sinusoidal: on cpu C/2 frequencies in double and one row a thread, on cuda the table; backward on
+// cuda: EmbeddingSort (embedding_cuda.h), and hits are summed there in runs of 32, then the runs in order.
 // FLOPs: one an element for each table that is added. Traffic: rows that are used, and in backward the whole gradient
 // when written.
 #pragma once

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "kernels/core/rules.h"
+#include "kernels/embedding/embedding_cuda.h"
 
 namespace isoloss {
 
@@ -65,9 +66,8 @@ std::size_t scratch_forward(const OpTypes& types, DeviceKind device, int threads
   return (width + 1) / 2 * sizeof(double) + static_cast<std::size_t>(threads) * width * sizeof(float);
 }
 
-/// The first token of every id.
 std::size_t scratch_backward(const OpTypes& types, DeviceKind device, int) {
-  return device == DeviceKind::cuda ? static_cast<std::size_t>(types.in[2].shape[0]) * sizeof(std::int32_t) : 0;
+  return device == DeviceKind::cuda ? EmbeddingSort(types.in[0].shape.count(), types.in[2].shape[1]).bytes() : 0;
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include "kernels/core/launch.cuh"
 #include "kernels/core/pack.cuh"
 #include "kernels/core/reduce.cuh"
+#include "kernels/core/sort.cuh"
 #include "kernels/gating/gating.h"
 
 namespace isoloss {
@@ -18,6 +19,7 @@ constexpr int kExpertSlots = static_cast<int>(kMostExperts);
 constexpr int kLaneExperts = kExpertSlots / kWarp;  // lane l holds the experts l, l + 32, …
 constexpr int kChoices = static_cast<int>(kMostChoices);
 constexpr int kChunk = static_cast<int>(kGatingChunk);
+static_assert(kExpertSlots == kSortKeys);
 
 struct GatingShape {
   std::int64_t tokens;
@@ -133,41 +135,22 @@ __global__ void __launch_bounds__(kWarp* kWarps)
 /// One block, a thread an expert. counts, offsets and the statistics; `bases` [chunks,E] turns from the counts of every
 /// chunk into the first slot of its choices.
 __global__ void __launch_bounds__(kExpertSlots)
-    scan_chunks(GatingShape shape, std::int64_t chunks, std::int32_t* bases, const float* partial_sums,
-                std::int32_t* counts, std::int32_t* offsets, float* mean_probability, float* token_fraction) {
-  SHARED(int, running, [kExpertSlots]);
+    scan_chunks(GatingShape shape, int chunks, std::int32_t* bases, const float* partial_sums, std::int32_t* counts,
+                std::int32_t* offsets, float* mean_probability, float* token_fraction) {
+  const KeySlots slots = first_slots(bases, chunks, shape.experts);
   const int e = static_cast<int>(threadIdx.x);
-  const bool exists = e < shape.experts;
-  int count = 0;
+  if (e >= shape.experts) return;
   float sum = 0;
-  for (std::int64_t chunk = 0; chunk < chunks && exists; ++chunk) {
-    count += bases[chunk * shape.experts + e];
-    sum += partial_sums[chunk * shape.experts + e];
-  }
-  running[e] = count;
-  __syncthreads();
-  UNROLL for (int step = 1; step < kExpertSlots; step *= 2) {  // inclusive scan
-    const int before = e >= step ? running[e - step] : 0;
-    __syncthreads();
-    running[e] += before;
-    __syncthreads();
-  }
-  if (!exists) return;
-  int slot = running[e] - count;
-  counts[e] = count;
-  offsets[e] = slot;
-  if (e == shape.experts - 1) offsets[shape.experts] = running[e];
+  UNROLL_BY(8) for (int chunk = 0; chunk < chunks; ++chunk) sum += partial_sums[chunk * shape.experts + e];
+  counts[e] = slots.count;
+  offsets[e] = slots.first;
+  if (e == shape.experts - 1) offsets[shape.experts] = slots.first + slots.count;
   mean_probability[e] = sum / static_cast<float>(shape.tokens);
   token_fraction[e] =
-      static_cast<float>(count) / (static_cast<float>(shape.tokens) * static_cast<float>(shape.choices));
-  for (std::int64_t chunk = 0; chunk < chunks; ++chunk) {
-    const int here = bases[chunk * shape.experts + e];
-    bases[chunk * shape.experts + e] = slot;
-    slot += here;
-  }
+      static_cast<float>(slots.count) / (static_cast<float>(shape.tokens) * static_cast<float>(shape.choices));
 }
 
-/// A block a chunk, a thread an expert: walks the chunk's choices in order and gives those of its expert the next slot.
+/// A block a chunk, a thread an expert: gives the choices of its expert the next slots.
 __global__ void __launch_bounds__(kExpertSlots)
     scatter_choices(GatingShape shape, const std::int32_t* experts, const std::int32_t* bases,
                     std::int32_t* permutation, std::int32_t* inverse) {
@@ -179,12 +162,10 @@ __global__ void __launch_bounds__(kExpertSlots)
   for (int i = e; i < here; i += kExpertSlots) chosen[i] = experts[first + i];
   __syncthreads();
   if (e >= shape.experts) return;
-  int slot = bases[std::int64_t{blockIdx.x} * shape.experts + e];
-  for (int i = 0; i < here; ++i) {
-    if (chosen[i] != e) continue;
+  place_in_order(chosen, here, bases[std::int64_t{blockIdx.x} * shape.experts + e], [&](int i, int slot) {
     permutation[slot] = static_cast<int>(first) + i;
-    inverse[first + i] = slot++;
-  }
+    inverse[first + i] = slot;
+  });
 }
 
 /// dlogits [N,E], a warp a token.
@@ -239,7 +220,7 @@ void gating_cuda(DeviceContext& context, const OpCall& call) {
     launch(context, gate_tokens<T>, dim3(chunks), dim3(kWarp, kWarps), 0, shape, call.in[kLogits].as<T>(),
            call.out[kWeights].as<float>(), experts, bases, sums);
   });
-  launch(context, scan_chunks, dim3(1), dim3(kExpertSlots), 0, shape, size.chunks(), bases, sums,
+  launch(context, scan_chunks, dim3(1), dim3(kExpertSlots), 0, shape, static_cast<int>(size.chunks()), bases, sums,
          call.out[kCounts].as<std::int32_t>(), call.out[kOffsets].as<std::int32_t>(),
          call.out[kMeanProbability].as<float>(), call.out[kTokenFraction].as<float>());
   launch(context, scatter_choices, dim3(chunks), dim3(kExpertSlots), 0, shape, experts, bases,

@@ -2,7 +2,8 @@
 //
 // A product's algorithm is chosen when it runs for the first time (never inside a capture): the candidates of the
 // library's heuristics are measured on the operands themselves, and the choice is kept (product_choices.h). Candidates
-// that add partial results in place, in the order in which they happen to arrive, are left out.
+// that add partial results in place, in the order in which they happen to arrive, are left out, and those that keep
+// them in bf16.
 #pragma once
 
 #include <memory>

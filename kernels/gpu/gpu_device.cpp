@@ -51,13 +51,20 @@ class GpuDevice : public CudaDevice {
     int driver = 0, runtime = 0;
     check(cudaDriverGetVersion(&driver), "cudaDriverGetVersion");
     check(cudaRuntimeGetVersion(&runtime), "cudaRuntimeGetVersion");
-    name_ = fmt::format("{}, sm_{}{}, driver {}, CUDA {}", properties.name, properties.major, properties.minor,
-                        version_text(driver), version_text(runtime));
+    properties_ = {.name = properties.name,
+                   .architecture = fmt::format("sm_{}{}", properties.major, properties.minor),
+                   .driver = version_text(driver),
+                   .runtime = version_text(runtime),
+                   .l2_bytes = static_cast<std::size_t>(properties.l2CacheSize)};
     total_memory_ = properties.totalGlobalMem;
-    products_.emplace(fmt::format("{} sm_{}{}", properties.name, properties.major, properties.minor));
+    products_.emplace(properties_.name + " " + properties_.architecture);
   }
 
-  std::string name() const override { return name_; }
+  std::string name() const override {
+    const CudaProperties& p = properties_;
+    return fmt::format("{}, {}, driver {}, CUDA {}", p.name, p.architecture, p.driver, p.runtime);
+  }
+  CudaProperties properties() const override { return properties_; }
   std::size_t free_memory() const override {
     std::size_t free = 0, total = 0;
     check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
@@ -154,7 +161,7 @@ class GpuDevice : public CudaDevice {
 
  private:
   GpuEnergy energy_;
-  std::string name_;
+  CudaProperties properties_;
   std::size_t total_memory_ = 0;
   std::optional<CublasLt> products_;
   std::map<const void*, std::shared_ptr<void>> attachments_;

@@ -10,18 +10,17 @@ void forward(DeviceContext& context, const OpCall& call, bool fused) {
   const Tensor &x = call.in[0], &w = call.in[fused ? 2 : 1], &b = call.in[fused ? 3 : 2];
   const std::size_t y = fused ? 1 : 0;
   with_real(x.type.dtype, [&]<class T>(T) {
-    launch_norm_forward<T, true>(context,
-                                 {.x = x.as<T>(),
-                                  .branch = fused ? call.in[1].as<T>() : nullptr,
-                                  .w = w.as<T>(),
-                                  .b = b.as<T>(),
-                                  .sum = fused ? call.out[0].as<T>() : nullptr,
-                                  .y = call.out[y].as<T>(),
-                                  .mean = call.out[y + 1].as<float>(),
-                                  .rstd = call.out[y + 2].as<float>(),
-                                  .width = w.count(),
-                                  .epsilon = static_cast<float>(call.attributes.real("epsilon"))},
-                                 x.shape().rows());
+    launch_norm_forward<T, true>(context, {.x = x.as<T>(),
+                                           .branch = fused ? call.in[1].as<T>() : nullptr,
+                                           .w = w.as<T>(),
+                                           .b = b.as<T>(),
+                                           .sum = fused ? call.out[0].as<T>() : nullptr,
+                                           .y = call.out[y].as<T>(),
+                                           .mean = call.out[y + 1].as<float>(),
+                                           .rstd = call.out[y + 2].as<float>(),
+                                           .rows = x.shape().rows(),
+                                           .width = w.count(),
+                                           .epsilon = static_cast<float>(call.attributes.real("epsilon"))});
   });
 }
 

@@ -50,6 +50,8 @@ Cost cost_backward(const OpTypes& types, std::span<const Mode> mode) {
   return cost;
 }
 
+void check_cuda(const OpTypes& types) { expect_norm_width("layernorm", types.in[0].dtype, types.in[0].shape[-1]); }
+
 std::size_t scratch_backward(const OpTypes& types, DeviceKind device, int) {
   if (device == DeviceKind::cuda) return norm_backward_cuda_scratch(types.in[0].shape.rows(), types.in[1].shape[0]);
   return device == DeviceKind::cpu ? static_cast<std::size_t>(kNormChunks) * 2 * types.in[1].bytes() : 0;
@@ -64,6 +66,7 @@ std::vector<OpDef> define_layernorm() {
        .outputs = {{"y"}, {.name = "mean", .saved = true}, {.name = "rstd", .saved = true}},
        .infer = infer_forward,
        .cost = cost_forward,
+       .check_cuda = check_cuda,
        .gradient = {.op = "layernorm_backward",
                     .reads = {{"x", "x"}, {"w", "w"}, {"mean", "mean"}, {"rstd", "rstd"}, {"dy", "dy"}, {"b", "b"}},
                     .writes = {{"dx", "x"}, {"dw", "w"}, {"db", "b"}},
@@ -77,6 +80,7 @@ std::vector<OpDef> define_layernorm() {
                    {.name = "rstd", .saved = true}},
        .infer = infer_add,
        .cost = cost_add,
+       .check_cuda = check_cuda,
        .gradient = {.op = "layernorm_backward",
                     .reads = {{"x", "sum"}, {"w", "w"}, {"mean", "mean"}, {"rstd", "rstd"}, {"dy", "dy"}, {"b", "b"}},
                     .writes = {{"dx", "sum"}, {"dw", "w"}, {"db", "b"}},
@@ -89,6 +93,7 @@ std::vector<OpDef> define_layernorm() {
                    {.name = "db", .can_accumulate = true, .can_skip = true}},
        .infer = infer_backward,
        .cost = cost_backward,
+       .check_cuda = check_cuda,
        .scratch = scratch_backward,
        .gradient = {},
        .launch = {layernorm_backward_ref, layernorm_backward_cpu, layernorm_backward_cuda}}};

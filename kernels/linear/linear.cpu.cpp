@@ -1,6 +1,7 @@
 #include "kernels/linear/linear.h"
 
 #include <algorithm>
+#include <cstdint>
 
 #include "kernels/activation/activation_vec.h"
 #include "kernels/core/elementwise.h"
@@ -18,22 +19,26 @@ struct Epilogue {
   const float* bias;  // [N] or null
   float* pre;         // [M,N] or null
   std::int64_t n;
+
+  /// Whether whole registers of `pre` are aligned wherever a block begins.
+  bool streams() const { return n % kVecWidth == 0 && reinterpret_cast<std::uintptr_t>(pre) % sizeof(Vec) == 0; }
 };
+
+/// `pre` is read by the backward pass only: written into the caches, it would throw out what the next operation needs.
+inline void store_pre(Vec value, float* to, bool streams, WholeVec) { streams ? value.stream(to) : value.store(to); }
+inline void store_pre(Vec value, float* to, bool, PartVec part) { store(value, to, part); }
 
 template <Activation activation>
 void finish_block(const void* context, const GemmBlock& block) {
-  const auto& epilogue = *static_cast<const Epilogue*>(context);
+  const Epilogue epilogue = *static_cast<const Epilogue*>(context);
+  const bool streams = epilogue.streams();
   for (std::int64_t row = 0; row < block.rows; ++row) {
     const std::int64_t at = (block.row + row) * epilogue.n + block.column;
     float* const y = block.c + row * epilogue.n;
     for_each_vec(0, block.columns, [&](std::int64_t column, auto lanes) {
       Vec value = load(y + column, lanes);
       if (epilogue.bias != nullptr) value += load(epilogue.bias + block.column + column, lanes);
-      if (epilogue.pre != nullptr) {
-        store(value, epilogue.pre + at + column, lanes);
-        // The block below is next; its lines arrive while its product is computed.
-        __builtin_prefetch(epilogue.pre + at + block.rows * epilogue.n + column, 1);
-      }
+      if (epilogue.pre != nullptr) store_pre(value, epilogue.pre + at + column, streams, lanes);
       store(activate<activation>(value), y + column, lanes);
     });
   }
@@ -42,6 +47,7 @@ void finish_block(const void* context, const GemmBlock& block) {
 // Rows of dy that are summed in one go for dbias. The cut is fixed, so the sum does not depend on the threads; the
 // partial sums are 1/32 of dy.
 constexpr std::int64_t kRowsPerSum = 32;
+constexpr std::int64_t kRowsAhead = 4;  // fetched
 std::int64_t sums(std::int64_t rows) { return (rows + kRowsPerSum - 1) / kRowsPerSum; }
 
 /// What one pass over dy computes.
@@ -64,6 +70,9 @@ template <Activation activation, int vectors, class Lanes>
       const std::int64_t at = row * pass.n + column + v * kVecWidth;
       Vec gradient = load(pass.dy + at, lanes);
       if constexpr (activation != Activation::none) {
+        // Pieces of rows are too short for the processor to see where they lead.
+        __builtin_prefetch(pass.pre + at + kRowsAhead * pass.n);
+        __builtin_prefetch(pass.dy + at + kRowsAhead * pass.n);
         gradient *= activate_derivative<activation>(load(pass.pre + at, lanes));
         store(gradient, pass.dpre + at, lanes);
       }
@@ -159,20 +168,6 @@ void linear_backward_cpu(DeviceContext& context, const OpCall& call) {
   }
   if (pass.dpre != nullptr) dy = pass.dpre;
 
-  if (call.mode[kDx] != Mode::skip) {
-    gemm({.m = size.m,
-          .n = size.k,
-          .k = size.n,
-          .a = dy,
-          .lda = size.n,
-          .b = call.in[kBackW].as<float>(),
-          .ldb = size.transposed ? size.k : size.n,
-          .transpose_b = !size.transposed,
-          .c = call.out[kDx].as<float>(),
-          .ldc = size.k,
-          .accumulate = call.mode[kDx] == Mode::accumulate},
-         context.scratch.data);
-  }
   if (call.mode[kDw] != Mode::skip) {
     const float* x = call.in[kBackX].as<float>();
     gemm({.m = size.transposed ? size.n : size.k,
@@ -186,6 +181,21 @@ void linear_backward_cpu(DeviceContext& context, const OpCall& call) {
           .c = call.out[kDw].as<float>(),
           .ldc = size.transposed ? size.k : size.n,
           .accumulate = call.mode[kDw] == Mode::accumulate},
+         context.scratch.data);
+  }
+  // Last, since the next operation reads dx.
+  if (call.mode[kDx] != Mode::skip) {
+    gemm({.m = size.m,
+          .n = size.k,
+          .k = size.n,
+          .a = dy,
+          .lda = size.n,
+          .b = call.in[kBackW].as<float>(),
+          .ldb = size.transposed ? size.k : size.n,
+          .transpose_b = !size.transposed,
+          .c = call.out[kDx].as<float>(),
+          .ldc = size.k,
+          .accumulate = call.mode[kDx] == Mode::accumulate},
          context.scratch.data);
   }
 }

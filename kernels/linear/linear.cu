@@ -76,11 +76,12 @@ __global__ void __launch_bounds__(kWarp* kWarps)
   if (partial == nullptr) return;
   UNROLL for (int i = 0; i < width; ++i) sums[threadIdx.y][i * kWarp + threadIdx.x] = sum[i];
   __syncthreads();
-  if (threadIdx.y != 0 || column >= n) return;
-  UNROLL for (int i = 0; i < width; ++i) {
+  const std::int64_t start = std::int64_t{blockIdx.x} * kWarp * width;  // the block's first column
+  for (int c = static_cast<int>(threadIdx.y * kWarp + threadIdx.x); c < kWarp * width && start + c < n;
+       c += kWarp * kWarps) {
     float total = 0;
-    UNROLL for (int warp = 0; warp < kWarps; ++warp) total += sums[warp][i * kWarp + threadIdx.x];
-    partial[std::int64_t{blockIdx.y} * n + column + i] = total;
+    UNROLL for (int warp = 0; warp < kWarps; ++warp) total += sums[warp][c % width * kWarp + c / width];
+    partial[std::int64_t{blockIdx.y} * n + start + c] = total;
   }
 }
 
@@ -159,7 +160,7 @@ void linear_backward_cuda(DeviceContext& context, const OpCall& call) {
              call.in[kBackPre].as<T>(), call.in[kBackDy].as<T>(), dpre.as<T>(), partial, size.m, size.n, pieces.rows);
     });
     if (sums) {
-      sum_partials(context, dbias.as<float>(), partial, pieces.count, size.n, dbias_mode == Mode::accumulate);
+      sum_partials(context, {dbias.as<float>(), partial, dbias_mode == Mode::accumulate}, {}, pieces.count, size.n);
     }
   }
   void* const gradient = dpre ? dpre.data : call.in[kBackDy].data;  // [M,N]

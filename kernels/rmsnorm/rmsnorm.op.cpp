@@ -42,6 +42,8 @@ Cost cost_backward(const OpTypes& types, std::span<const Mode> mode) {
   return elementwise_cost(types, mode, (mode[0] != Mode::skip ? 7 : 0) + (mode[1] != Mode::skip ? 2 : 0));
 }
 
+void check_cuda(const OpTypes& types) { expect_norm_width("rmsnorm", types.in[0].dtype, types.in[0].shape[-1]); }
+
 std::size_t scratch_backward(const OpTypes& types, DeviceKind device, int) {
   if (device == DeviceKind::cuda) return norm_backward_cuda_scratch(types.in[0].shape.rows(), types.in[1].shape[0]);
   return device == DeviceKind::cpu ? static_cast<std::size_t>(kNormChunks) * 2 * types.in[1].bytes() : 0;
@@ -55,6 +57,7 @@ std::vector<OpDef> define_rmsnorm() {
            .outputs = {{"y"}, {.name = "rstd", .saved = true}},
            .infer = infer_forward,
            .cost = cost_forward,
+           .check_cuda = check_cuda,
            .gradient = {.op = "rmsnorm_backward",
                         .reads = {{"x", "x"}, {"w", "w"}, {"rstd", "rstd"}, {"dy", "dy"}},
                         .writes = {{"dx", "x"}, {"dw", "w"}},
@@ -65,6 +68,7 @@ std::vector<OpDef> define_rmsnorm() {
            .outputs = {{.name = "sum", .in_place_of = "x"}, {"y"}, {.name = "rstd", .saved = true}},
            .infer = infer_add,
            .cost = cost_add,
+           .check_cuda = check_cuda,
            .gradient = {.op = "rmsnorm_backward",
                         .reads = {{"x", "sum"}, {"w", "w"}, {"rstd", "rstd"}, {"dy", "dy"}},
                         .writes = {{"dx", "sum"}, {"dw", "w"}},
@@ -76,6 +80,7 @@ std::vector<OpDef> define_rmsnorm() {
                        {.name = "dw", .can_accumulate = true, .can_skip = true}},
            .infer = infer_backward,
            .cost = cost_backward,
+           .check_cuda = check_cuda,
            .scratch = scratch_backward,
            .gradient = {},
            .launch = {rmsnorm_backward_ref, rmsnorm_backward_cpu, rmsnorm_backward_cuda}}};

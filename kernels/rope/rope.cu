@@ -1,5 +1,7 @@
-// The angles of a call are tabulated first: sine and cosine of T · D/2 angles, which all sequences and heads share,
-// take a negligible kernel; computed in place they would be the whole time of the op.
+// A thread turns the same pairs in several heads of a token, so that it computes their angles once. The angles' factors
+// depend on the shape alone and travel with the launch. Figures: ../core/README.md.
+#include <algorithm>
+
 #include "kernels/core/dispatch.cuh"
 #include "kernels/core/launch.cuh"
 #include "kernels/core/pack.cuh"
@@ -9,47 +11,85 @@ namespace isoloss {
 
 namespace {
 
-/// table [T, D/2]: cosine and sine of position · theta^(-2i/D), for the position that starts at `first`.
-__global__ void __launch_bounds__(kElementThreads)
-    tabulate(float2* table, std::int64_t count, std::int64_t half, std::int64_t first, double theta, float direction) {
-  const std::int64_t at = static_cast<std::int64_t>(blockIdx.x) * kElementThreads + threadIdx.x;
-  if (at >= count) return;
-  const std::int64_t pair = at % half;
-  // The power in double: a few ulps of a float power, times a position in the thousands, would show in the angle.
-  const auto frequency = static_cast<float>(pow(theta, -static_cast<double>(pair) / static_cast<double>(half)));
-  const float angle = static_cast<float>(first + at / half) * frequency;
-  table[at] = make_float2(cosf(angle), direction * sinf(angle));
-}
+constexpr int kThreadHeads = 8;  // that one thread turns
+constexpr int kBatch = 4;        // of them read before any is written, so that enough reads are under way
 
-/// One pair a thread; pairs of values are copied. out may be in.
 template <class T>
-__global__ void __launch_bounds__(kElementThreads) turn(T* out, const T* in, const float2* table, std::int64_t pairs,
-                                                        std::int64_t length, int lanes, int turning, int half) {
-  const std::int64_t at = static_cast<std::int64_t>(blockIdx.x) * kElementThreads + threadIdx.x;
-  if (at >= pairs) return;
-  const int pair = static_cast<int>(at % half), head = static_cast<int>(at / half % lanes);
-  const std::int64_t row = at / (static_cast<std::int64_t>(half) * lanes);
-  const std::int64_t x = (row * lanes + head) * 2 * half + pair;
-  const T first = in[x], second = in[x + half];
-  if (head >= turning) {
-    out[x] = first, out[x + half] = second;
-    return;
+struct RopeArguments {
+  T* out;  ///< may be in
+  const T* in;
+  std::int64_t rows, first;                      ///< tokens of all sequences; position of the first of a sequence
+  int length, pairs, turning, heads, all_heads;  ///< heads: how many are written
+  float direction;
+  float frequency[kRopeCudaPairs];
+};
+
+template <class T, int n>
+__global__ void __launch_bounds__(kElementThreads) turn(const __grid_constant__ RopeArguments<T> p) {
+  using Lanes = Pack<T, n>;
+  const std::uint32_t at = blockIdx.x * kElementThreads + threadIdx.x, packs = static_cast<std::uint32_t>(p.pairs / n);
+  const std::uint32_t row = at / packs;
+  if (row >= p.rows) return;
+  const int pair = static_cast<int>(at % packs) * n;
+  const auto position = static_cast<float>(p.first + row % static_cast<std::uint32_t>(p.length));
+  float sine[n], cosine[n];
+  UNROLL for (int i = 0; i < n; ++i) {
+    sincosf(position * p.frequency[pair + i], &sine[i], &cosine[i]);
+    sine[i] *= p.direction;
   }
-  const float2 angle = table[row % length * half + pair];
-  out[x] = from_float<T>(to_float(first) * angle.x - to_float(second) * angle.y);
-  out[x + half] = from_float<T>(to_float(second) * angle.x + to_float(first) * angle.y);
+  const std::int64_t start = std::int64_t{row} * p.all_heads * 2 * p.pairs + pair;
+  const int begin = static_cast<int>(blockIdx.y) * kThreadHeads;
+  for (int head = begin; head < begin + kThreadHeads; head += kBatch) {
+    Lanes first[kBatch], second[kBatch];
+    UNROLL for (int b = 0; b < kBatch; ++b) {
+      const T* const from = p.in + start + std::int64_t{head + b} * 2 * p.pairs;
+      if (head + b < p.heads) first[b] = Lanes::load(from), second[b] = Lanes::load(from + p.pairs);
+    }
+    UNROLL for (int b = 0; b < kBatch; ++b) {
+      if (head + b >= p.heads) continue;
+      if (head + b < p.turning) {
+        UNROLL for (int i = 0; i < n; ++i) {
+          const float x = first[b].get(i), y = second[b].get(i);
+          first[b].set(i, x * cosine[i] - y * sine[i]);
+          second[b].set(i, y * cosine[i] + x * sine[i]);
+        }
+      }
+      T* const to = p.out + start + std::int64_t{head + b} * 2 * p.pairs;
+      first[b].store(to), second[b].store(to + p.pairs);
+    }
+  }
 }
 
 void run(DeviceContext& context, const OpCall& call, float direction) {
   const RopeDims dims(call.attributes, call.in[0].shape());
-  const std::int64_t half = dims.D / 2, angles = dims.T * half, pairs = dims.B * dims.T * dims.lanes * half;
-  auto* table = static_cast<float2*>(context.scratch.data);
-  launch(context, tabulate, static_cast<unsigned>(blocks_for(angles, kElementThreads)), kElementThreads, 0, table,
-         angles, half, context.state->position, call.attributes.real("theta"), direction);
+  const std::int64_t pairs = dims.D / 2;
+  expect_rope_width(dims.D);
   with_real(call.in[0].type.dtype, [&]<class T>(T) {
-    launch(context, turn<T>, static_cast<unsigned>(blocks_for(pairs, kElementThreads)), kElementThreads, 0,
-           call.out[0].as<T>(), call.in[0].as<T>(), table, pairs, dims.T, static_cast<int>(dims.lanes),
-           static_cast<int>(dims.heads), static_cast<int>(half));
+    RopeArguments<T> arguments{.out = call.out[0].as<T>(),
+                               .in = call.in[0].as<T>(),
+                               .rows = dims.B * dims.T,
+                               .first = context.state->position,
+                               .length = static_cast<int>(dims.T),
+                               .pairs = static_cast<int>(pairs),
+                               .turning = static_cast<int>(dims.heads),
+                               .heads = static_cast<int>(dims.lanes),
+                               .all_heads = static_cast<int>(dims.lanes),
+                               .direction = direction,
+                               .frequency = {}};
+    if (arguments.out == arguments.in) arguments.heads = arguments.turning;  // values stay where they are
+    for (std::int64_t i = 0; i < pairs; ++i) {
+      arguments.frequency[i] = rope_frequency<float>(call.attributes.real("theta"), i, dims.D);
+    }
+    const auto start = [&](auto n) {
+      const dim3 grid(static_cast<unsigned>(blocks_for(arguments.rows * (pairs / n()), kElementThreads)),
+                      static_cast<unsigned>(blocks_for(arguments.heads, kThreadHeads)));
+      launch(context, turn<T, n()>, grid, kElementThreads, 0, arguments);
+    };
+    if (pairs % kPack<T> == 0) {
+      start(std::integral_constant<int, kPack<T>>{});
+    } else {
+      start(std::integral_constant<int, 1>{});
+    }
   });
 }
 

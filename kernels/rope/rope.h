@@ -7,12 +7,13 @@
 // Angles, sines and cosines are computed in the dtype of the tensor (f32 or f64; in f32 for bf16), as PyTorch
 // implementations do.
 // FLOPs: 6 a pair (4 multiplications, 2 additions); the angles are shared by batch and heads and not counted.
-// Scratch (cpu, cuda): cosine and sine tables, 2 · T · D/2 floats.
+// Scratch (cpu): cosine and sine tables, 2 · T · D/2 floats. On cuda D is at most 512.
 #pragma once
 
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "kernels/core/op.h"
 
@@ -28,6 +29,14 @@ struct RopeDims {
         lanes(heads + attributes.integer("kv_heads")),
         D(qkv[2] / lanes) {}
 };
+
+inline constexpr int kRopeCudaPairs = 256;  ///< of a head, at most, on cuda: their frequencies are kernel arguments
+
+/// Throws Error (exit 2) where rope has no CUDA kernel for heads of D columns.
+inline void expect_rope_width(std::int64_t D) {
+  expect(D <= 2 * kRopeCudaPairs, "rope", "heads of up to " + std::to_string(2 * kRopeCudaPairs) + " columns on cuda",
+         std::to_string(D));
+}
 
 /// Angle of pair i at position 1.
 template <class T>

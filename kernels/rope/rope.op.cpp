@@ -28,7 +28,7 @@ Cost cost(const OpTypes& types, std::span<const Mode> mode) {
 
 std::size_t scratch(const OpTypes& types, DeviceKind device, int) {
   const RopeDims dims(types.attributes, types.in[0].shape);
-  return device != DeviceKind::ref ? static_cast<std::size_t>(dims.T * dims.D) * sizeof(float) : 0;
+  return device == DeviceKind::cpu ? static_cast<std::size_t>(dims.T * dims.D) * sizeof(float) : 0;
 }
 
 }  // namespace
@@ -40,6 +40,7 @@ std::vector<OpDef> define_rope() {
   forward.outputs = {{.name = "y", .in_place_of = "qkv"}};
   forward.infer = [](const OpTypes& types) { return infer("rope", types); };
   forward.cost = cost;
+  forward.check_cuda = [](const OpTypes& types) { expect_rope_width(RopeDims(types.attributes, types.in[0].shape).D); };
   forward.scratch = scratch;
   forward.gradient.op = "rope_backward";
   forward.gradient.reads = {{"dy", "dy"}};

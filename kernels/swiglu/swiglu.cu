@@ -1,3 +1,4 @@
+#include "kernels/activation/activation.cuh"
 #include "kernels/core/dispatch.cuh"
 #include "kernels/core/launch.cuh"
 #include "kernels/core/pack.cuh"
@@ -7,15 +8,13 @@ namespace isoloss {
 
 namespace {
 
-DEVICE float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
-
 template <class T>
 __global__ void __launch_bounds__(kElementThreads) forward(T* y, const T* gate, const T* up, std::int64_t count) {
   const std::int64_t at = pack_of_thread<T>();
   if (at >= count) return;
   const Pack<T> gates = Pack<T>::load(gate, at, count), ups = Pack<T>::load(up, at, count);
   Pack<T> out;
-  UNROLL for (int i = 0; i < kPack<T>; ++i) out.set(i, gates.get(i) / (1.0f + expf(-gates.get(i))) * ups.get(i));
+  UNROLL for (int i = 0; i < kPack<T>; ++i) out.set(i, gates.get(i) * sigmoid(gates.get(i)).open * ups.get(i));
   out.store(y, at, count);
 }
 
@@ -30,8 +29,9 @@ __global__ void __launch_bounds__(kElementThreads) backward(T* dgate, T* dup, co
   Pack<T> to_gate = add_gate ? Pack<T>::load(dgate, at, count) : Pack<T>{};
   Pack<T> to_up = add_up ? Pack<T>::load(dup, at, count) : Pack<T>{};
   UNROLL for (int i = 0; i < kPack<T>; ++i) {
-    const float x = gates.get(i), open = sigmoid(x), flow = gradient.get(i);
-    const float of_gate = flow * ups.get(i) * (open * (1.0f + x * (1.0f - open))), of_up = flow * x * open;
+    const float x = gates.get(i), flow = gradient.get(i);
+    const Gate own = sigmoid(x);
+    const float of_gate = flow * ups.get(i) * own.open * fmaf(x, own.shut, 1.0f), of_up = flow * x * own.open;
     to_gate.set(i, add_gate ? to_gate.get(i) + of_gate : of_gate);
     to_up.set(i, add_up ? to_up.get(i) + of_up : of_up);
   }

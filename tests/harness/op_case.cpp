@@ -38,7 +38,7 @@ std::vector<Operand> operands_of(const OpCase& test, const OpDef& op) {
   for (const CaseInput& input : test.inputs) {
     const int port = op.input(input.port);
     if (port < 0) throw std::logic_error(fmt::format("{} has no input '{}'", op.name, input.port));
-    operands[static_cast<std::size_t>(port)] = {input.type, filled(test, input)};
+    operands[static_cast<std::size_t>(port)] = {input.type, filled(test, input), input.narrow};
   }
   return operands;
 }
@@ -58,13 +58,25 @@ std::vector<std::string> failures_of(const OpCase& test, const OpDef& forward, c
   return failures;
 }
 
-void check_op(const OpCase& test) {
-  const OpDef& forward = find_op(test.op);
-  const std::string backward = forward.gradient.op;
-  const auto failures = failures_of(test, forward, backward.empty() ? nullptr : &find_op(backward));
+namespace {
+void report(const OpCase& test, const std::vector<std::string>& failures) {
   CHECK_MESSAGE(failures.empty(), test.op, ", case \"", test.name, "\": ", failures.size(), " failures");
   constexpr std::size_t kShown = 8;  // one wrong kernel fails many checks; the first say it all
   for (std::size_t i = 0; i < std::min(kShown, failures.size()); ++i) MESSAGE("  ", failures[i]);
+}
+}  // namespace
+
+void check_op(const OpCase& test) {
+  const OpDef& forward = find_op(test.op);
+  const std::string backward = forward.gradient.op;
+  report(test, failures_of(test, forward, backward.empty() ? nullptr : &find_op(backward)));
+}
+
+void check_large(const OpCase& test) {
+  const OpDef& op = find_op(test.op);
+  std::vector<std::string> failures;
+  check_numbers(test, op, operands_of(test, op), failures);
+  report(test, failures);
 }
 
 }  // namespace isoloss::test

@@ -46,6 +46,7 @@ struct CaseInput {
   std::string port;
   TensorType type;  ///< real tensors as f32
   Fill fill = {};
+  DType narrow = DType::bf16;  ///< as in Operand
 };
 
 struct OpCase {
@@ -97,11 +98,18 @@ std::vector<std::string> failures_of(const OpCase& test, const OpDef& forward, c
 /// Looks the ops up in the registry and reports every failure to doctest.
 void check_op(const OpCase& test);
 
+/// The error policy alone, on one launch of `test.op`, which may be a backward op: for shapes that are too large for
+/// the rest.
+void check_large(const OpCase& test);
+
 // The two halves of failures_of, each in its own file.
 
 /// Launcher checks of a single op on given inputs.
 void check_kernel(const OpCase& test, const OpDef& op, const std::vector<Operand>& inputs,
                   std::vector<std::string>& failures);
+/// The numbers of a single launch on the fastest device.
+void check_numbers(const OpCase& test, const OpDef& op, const std::vector<Operand>& inputs,
+                   std::vector<std::string>& failures);
 /// Finite differences on ref in double; returns the inputs of the backward op, rounded to float, for check_kernel.
 std::vector<Operand> check_gradient(const OpCase& test, const OpDef& forward, const OpDef* backward,
                                     const std::vector<Operand>& inputs, std::vector<std::string>& failures);

@@ -44,6 +44,8 @@ class CudaRunner {
   /// What a launch gets in its context; valid until the next call. `schedule` chooses among the orders in which the
   /// host executor lets threads run; a GPU has its own.
   virtual CudaContext& context(const StepState& state, int schedule) = 0;
+  /// False where every access to memory is watched: what values flow through the same accesses is left to others.
+  virtual bool tries_values() const { return true; }
 };
 /// Null in programs without a device.
 ISOLOSS_OPTIONAL CudaRunner& cuda_runner();

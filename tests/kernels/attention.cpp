@@ -61,6 +61,24 @@ const Named kCases[] = {
     {"dropout over tiles and window", {1, 150, 2, 2, 16, 70, 0.2}},
 };
 
+// What the kernels on tensor cores (bf16 on cuda) see besides: every compiled width and widths that are padded to them,
+// several of their tiles in both directions, lengths that are no multiple of 4 (where dropout draws pair by pair) and
+// ones that are, windows whose edges cross their tiles.
+const Named kWideCases[] = {
+    {"width 64, three tiles of queries", {1, 300, 1, 1, 64}},
+    {"width 64, few tokens", {3, 5, 2, 2, 64}},
+    {"width 64, grouped queries, window", {2, 140, 4, 2, 64, 50}},
+    {"width 64, window of one", {1, 140, 1, 1, 64, 1}},
+    {"width 64, dropout", {1, 132, 2, 2, 64, 0, 0.2}},
+    {"width 32, multi-query, dropout", {1, 136, 3, 1, 32, 0, 0.25}},
+    {"width 32, dropout of an odd length", {2, 37, 2, 1, 32, 0, 0.3}},
+    {"width 96, window of a tile", {1, 150, 2, 1, 96, 32}},
+    {"width 128, window", {1, 150, 2, 1, 128, 70}},
+    {"width 40, padded to 64", {1, 70, 2, 1, 40}},
+    {"width 72, padded to 96", {1, 70, 1, 1, 72, 33}},
+    {"width 104, padded to 128, dropout", {1, 72, 1, 1, 104, 0, 0.2}},
+};
+
 Values output_of(const char* op, const OpCase& test, DeviceKind device, DType real,
                  const std::vector<Operand>& inputs) {
   LaunchRequest request{.device = device, .real = real, .threads = 2, .modes = {}, .in_place = {}, .previous = {}};
@@ -92,9 +110,15 @@ TEST_CASE("attention_flash") {
       check_op(test);
     }
   }
-  OpCase later = attention_case("attention_flash", "dropout in a later micro-batch", {2, 10, 2, 2, 4, 0, 0.5});
-  later.state.micro_batch = 2;
-  check_op(later);
+  for (const std::int64_t D : {4, 8}) {
+    OpCase later = attention_case("attention_flash", "dropout in a later micro-batch", {2, 10, 2, 2, D, 0, 0.5});
+    later.state.micro_batch = 2;
+    check_op(later);
+  }
+}
+
+TEST_CASE("attention_flash: wide heads") {
+  for (const Named& named : kWideCases) check_op(attention_case("attention_flash", named.name, named.sizes));
 }
 
 TEST_CASE("attention_cudnn") {

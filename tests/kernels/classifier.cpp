@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
@@ -35,6 +36,9 @@ TEST_CASE("classifier") {
   check_op(classifier("padded vocabulary", {2, 9, 21}, 80, 65, 1));
   check_op(classifier("exact vocabulary, scaled gradient", {3, 5, 33}, 64, 64, 0.25));
   check_op(classifier("two classes", {1, 7, 5}, 2, 2, 1));
+  OpCase chunks = classifier("three chunks of rows", {2, 150, 4}, 24, 17, 1);  // on cuda
+  chunks.attributes.set("logits_bytes", 1);
+  check_op(chunks);
 }
 
 TEST_CASE("classifier: more rows than the logits of one chunk") {
@@ -95,6 +99,31 @@ TEST_CASE("cross_entropy_backward: padding columns are zero, whatever the row") 
     for (const std::size_t at : {18, 19, 38, 39, 58, 59}) CHECK(result.out[0][at] == 0);
     CHECK(std::isnan(result.out[0][40]));
   }
+}
+
+// Rows of 48 logits are worked on by one warp, longer ones by up to 16; 28,800 floats or 57,600 bf16 do not fit the
+// shared memory that cuda gives them.
+TEST_CASE("cross_entropy: long rows") {
+  for (const std::int64_t width : {48, 9000, 28800, 57600}) {
+    for (const char* const op : {"cross_entropy", "cross_entropy_backward"}) {
+      check_large({.name = fmt::format("{} columns", width),
+                   .op = op,
+                   .attributes = {{"vocab", static_cast<double>(width - 7)}},
+                   .inputs = {{"logits", f32({1, 2, width}), Fill::normal(0, 3)},
+                              {"targets", i32({1, 2}), Fill::integers(0, static_cast<double>(width - 7))}}});
+    }
+  }
+}
+
+TEST_CASE("cross_entropy: logits of minus infinity have no probability") {
+  Values logits(80, 0.25);
+  for (std::size_t v = 0; v < 70; ++v) logits[v] = -std::numeric_limits<double>::infinity();
+  const OpCase test{
+      .name = "minus infinity",
+      .op = "cross_entropy_backward",
+      .attributes = {{"vocab", 80}},
+      .inputs = {{"logits", f32({1, 1, 80}), Fill::values(logits)}, {"targets", i32({1, 1}), Fill::values({75})}}};
+  check_large(test);
 }
 
 TEST_CASE("cross_entropy") {

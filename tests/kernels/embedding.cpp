@@ -33,10 +33,37 @@ TEST_CASE("embedding") {
             .op = "embedding",
             .inputs = {
                 {"ids", i32({3, 40}), Fill::integers(0, 5)}, {"token", f32({6, 300})}, {"position", f32({40, 300})}}});
+  // Ids of two digits, more tokens than are sorted by one block, and runs of one id over several pieces of 32.
+  Values hot(700, 259);
+  for (std::size_t i = 0; i < hot.size(); i += 5) hot[i] = static_cast<double>(i % 270);
+  check_op(
+      {.name = "hot token",
+       .op = "embedding",
+       .inputs = {{"ids", i32({2, 350}), Fill::values(hot)}, {"token", f32({270, 8})}, {"position", f32({350, 8})}}});
+  check_op({.name = "one token",
+            .op = "embedding",
+            .inputs = {{"ids", i32({1, 96}), Fill::values(Values(96, 2))}, {"token", f32({3, 5})}}});
   check_op({.name = "odd width",
             .op = "embedding",
             .attributes = {{"sinusoidal", 1}},
             .inputs = {{"ids", i32({3, 4}), Fill::integers(0, 5)}, {"token", f32({6, 7})}}});
+}
+
+// 2^27 - 2^27 + 1 is 1 in this order alone. The ids between differ from theirs in the second digit of a sort: without
+// it the row would get 2^27, and then what -2^27 and 1 come to.
+TEST_CASE("embedding_backward: a row sums its hits in the order of the batch") {
+  const std::vector<Operand> in = {{i32({1, 5}), {3, 259, 3, 3, 515}},
+                                   {f32({1, 5, 1}), {0x1p27, 8, -0x1p27, 1, 4}},
+                                   {f32({516, 1}), Values(516)},
+                                   {}};
+  for (const DeviceKind device : {DeviceKind::ref, has_cuda() ? DeviceKind::cuda : DeviceKind::cpu}) {
+    LaunchRequest request;
+    request.device = device;
+    const LaunchResult result = launch_op(find_op("embedding_backward"), {}, {}, in, request);
+    CHECK(result.out[0][3] == 1);
+    CHECK(result.out[0][259] == 8);
+    CHECK(result.out[0][515] == 4);
+  }
 }
 
 TEST_CASE("embedding: the sinusoidal table") {

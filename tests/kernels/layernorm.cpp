@@ -28,6 +28,10 @@ TEST_CASE("layernorm") {
               .attributes = kEpsilon,
               .inputs = {{"x", f32({150, 200}), Fill::normal(0.5, 2)}, {"w", f32({200})}, {"b", b200}}});
   }
+  check_op({.name = "rows over several warps",
+            .op = "layernorm",
+            .attributes = kEpsilon,
+            .inputs = {{"x", f32({3, 1032})}, {"w", f32({1032})}, {"b", f32({1032})}}});
   // A mean far above the deviation: a variance as E[x²] - mean² would lose all digits.
   check_op({.name = "far from zero",
             .op = "layernorm",
@@ -48,6 +52,31 @@ TEST_CASE("add_layernorm") {
             .attributes = kEpsilon,
             .inputs = {{"x", f32({150, 200})}, {"branch", f32({150, 200})}, {"w", f32({200})}},
             .through_bf16 = {"mean", "rstd"}});
+}
+
+// On cuda a warp holds a row of up to 384 floats (768 bf16) and eight rows share a block, longer rows take several
+// warps and fewer rows; 528 blocks take the rows of a backward pass in turn.
+TEST_CASE("layernorm: short and long rows, more rows than blocks take at once") {
+  struct Size {
+    std::int64_t rows, width;
+  };
+  for (const Size& size :
+       {Size{4300, 8}, Size{13, 768}, Size{6, 1600}, Size{3, 3072}, Size{3, 2050}, Size{540, 1544}}) {
+    CAPTURE(size.width);
+    const TensorType row = f32({size.width}), column = f32({size.rows}), x = f32({size.rows, size.width});
+    check_large({.name = "forward",
+                 .op = "layernorm",
+                 .attributes = kEpsilon,
+                 .inputs = {{"x", x, Fill::normal(1, 2)}, {"w", row}, {"b", row}}});
+    check_large({.name = "backward",
+                 .op = "layernorm_backward",
+                 .inputs = {{"x", x},
+                            {"w", row},
+                            {"mean", column, Fill::normal(0, 0.1), DType::f32},
+                            {"rstd", column, Fill::uniform(0.9, 1.1), DType::f32},
+                            {"dy", x},
+                            {"b", row}}});
+  }
 }
 
 TEST_CASE("add_layernorm is add, then layernorm") {

@@ -24,6 +24,7 @@ TEST_CASE("rope") {
   check_op(rope_case("multi-query, width beyond a vector", 2, 7, 3, 1, 38));
   check_op(rope_case("one token, one pair", 1, 1, 1, 1, 2));
   check_op(rope_case("many tokens", 2, 150, 2, 1, 16));
+  check_op(rope_case("more heads than a thread of cuda turns", 2, 3, 10, 2, 16));
   OpCase decoding = rope_case("incremental decoding", 3, 1, 2, 1, 8);
   decoding.state.position = 1000;
   check_op(decoding);

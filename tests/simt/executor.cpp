@@ -26,10 +26,13 @@ constexpr std::size_t kStack = 256 * 1024;
 constexpr std::size_t kStack = 64 * 1024;
 #endif
 
+constexpr std::size_t kGuard = 4096;  // below each stack, so that an overflow ends the program
+
 struct Copy {
   void* to;
   const void* from;
   int bytes, valid_bytes;
+  const void* code;  ///< the instruction
 };
 
 struct Thread {
@@ -62,6 +65,7 @@ struct Grid {
   std::vector<Thread> threads;
   std::vector<Warp> warps;
   std::vector<unsigned> priority;  ///< warps, the most urgent first
+  char* stacks = nullptr;          ///< of kMaxThreads threads
   unsigned size = 0, live = 0;
   const std::function<void()>* body = nullptr;
   Thread* current = nullptr;
@@ -69,7 +73,7 @@ struct Grid {
   std::string error;
   std::uint64_t random = 1, block = 0;
   std::vector<void*> shared;
-  std::size_t static_shared = 0;
+  std::size_t static_shared = 0, dynamic_bytes = 0;
   void* dynamic = nullptr;
   unsigned at_barrier = 0;
   int predicates = 0, predicate_result = 0;
@@ -155,6 +159,7 @@ bool complete(Warp& warp, unsigned number, PendingMeeting& meeting, std::uint32_
   const std::uint32_t needed = meeting.mask & warp.live;
   if ((meeting.arrived & needed) != needed) return false;
   if (meeting.combine != nullptr) meeting.combine(meeting);
+  if (observer != nullptr && meeting.kind == Collective::sync) observer->warp_met(number, meeting.arrived);
   g.counters.collectives += 1;
   g.warps[number].ready |= meeting.arrived & ~without;
   meeting.mask = 0;
@@ -164,6 +169,7 @@ bool complete(Warp& warp, unsigned number, PendingMeeting& meeting, std::uint32_
 void open_barrier() {
   g.predicate_result = g.predicates;
   g.at_barrier = 0, g.predicates = 0;
+  if (observer != nullptr) observer->block_met();
   for (unsigned t = 0; t < g.size; ++t) {
     Thread& thread = g.threads[t];
     if (!thread.done && &thread != g.current) wake(t);
@@ -175,13 +181,18 @@ void finish_copy(const Copy& copy) {
   std::memcpy(copy.to, copy.from, static_cast<std::size_t>(copy.valid_bytes));
   std::memset(static_cast<char*>(copy.to) + copy.valid_bytes, 0,
               static_cast<std::size_t>(copy.bytes - copy.valid_bytes));
+  touch(copy.from, static_cast<std::size_t>(copy.valid_bytes), Touch::read, copy.code);
+  touch(copy.to, static_cast<std::size_t>(copy.bytes), Touch::copy_landed, copy.code);
 }
 
 void thread_main() {
   fiber_entered(g.host);
+  in_kernel = true;
   try {
     (*g.body)();
+    in_kernel = false;
   } catch (const std::exception& failure) {
+    in_kernel = false;
     if (g.error.empty()) g.error = failure.what();
   }
   Thread& thread = *g.current;
@@ -202,15 +213,18 @@ void thread_main() {
 }
 
 void make_threads(unsigned count) {
-  if (g.threads.capacity() < kMaxThreads) g.threads.reserve(kMaxThreads);  // fibers hold pointers into it
-  while (g.threads.size() < count) {
-    const std::size_t guard = 4096;
-    void* memory =
-        ::mmap(nullptr, kStack + guard, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (g.stacks == nullptr) {
+    g.threads.reserve(kMaxThreads);  // fibers hold pointers into it
+    void* memory = ::mmap(nullptr, kMaxThreads * (kGuard + kStack), PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) throw std::bad_alloc();
-    ::mprotect(memory, guard, PROT_NONE);
+    g.stacks = static_cast<char*>(memory);
+  }
+  while (g.threads.size() < count) {
+    char* const guard = g.stacks + g.threads.size() * (kGuard + kStack);
+    ::mprotect(guard, kGuard, PROT_NONE);
     g.threads.emplace_back();
-    g.threads.back().stack = static_cast<char*>(memory) + guard;
+    g.threads.back().stack = guard + kGuard;
   }
 }
 
@@ -246,7 +260,10 @@ void run_block(unsigned threads, std::size_t shared_bytes) {
   g.priority.resize(g.warps.size());
   for (std::size_t w = 0; w < g.priority.size(); ++w) g.priority[w] = static_cast<unsigned>(w);
   redraw_priorities();
+  if (observer != nullptr) observer->begin_block(threads);
   g.dynamic = shared_bytes > 0 ? poisoned(shared_bytes) : nullptr;
+  g.dynamic_bytes = shared_bytes;
+  if (observer != nullptr && shared_bytes > 0) observer->shared_memory(g.dynamic, shared_bytes, "dynamic");
   for (unsigned t = 0; t < threads; ++t) {
     Thread& thread = g.threads[t];
     thread.number = t, thread.done = false, thread.waits_in = nullptr;
@@ -266,9 +283,17 @@ void run_block(unsigned threads, std::size_t shared_bytes) {
 
 }  // namespace
 
+ExecutorCode::ExecutorCode() { in_kernel = false; }
+ExecutorCode::~ExecutorCode() { in_kernel = true; }
+
 void set_schedule(const Schedule& schedule) { g.schedule = schedule; }
 Counters& counters() { return g.counters; }
+unsigned thread_number() { return g.current->number; }
 unsigned lane() { return g.current->number % 32; }
+bool on_a_stack(const void* memory) {
+  const auto place = static_cast<std::size_t>(static_cast<const char*>(memory) - g.stacks);
+  return place < kMaxThreads * (kGuard + kStack);
+}
 std::uint64_t current_block() { return g.block; }
 void* dynamic_shared() { return g.dynamic; }
 
@@ -278,14 +303,20 @@ void fail(const std::string& what, Location where) {
 }
 
 void make_shared(SharedSite& site, std::size_t bytes) {
+  const ExecutorCode here;
   g.static_shared += bytes;
-  if (g.static_shared > kMaxStaticShared) fail("more than 48 KiB of static shared memory", Location::current());
+  // `launch` asks for more than 48 KiB only by what is dynamic.
+  const std::size_t with_dynamic = g.static_shared + (g.dynamic_bytes <= kMaxStaticShared ? g.dynamic_bytes : 0);
+  if (with_dynamic > kMaxStaticShared)
+    fail("more than 48 KiB of static and dynamic shared memory", Location::current());
   site.memory = poisoned(bytes);
   site.block = g.block;
   g.shared.push_back(site.memory);
+  if (observer != nullptr) observer->shared_memory(site.memory, bytes, "static");
 }
 
 void meet(std::uint32_t mask, Collective kind, const void* in, void* out, void (*combine)(Meeting&), Location where) {
+  const ExecutorCode here;
   const unsigned number = g.current->number / 32, self = lane();
   Warp& warp = g.warps[number];
   if ((mask >> self & 1) == 0) fail(fmt::format("{} by a lane that its mask leaves out", name_of(kind)), where);
@@ -314,6 +345,7 @@ void meet(std::uint32_t mask, Collective kind, const void* in, void* out, void (
 }
 
 int block_barrier(bool predicate, Location where) {
+  const ExecutorCode here;
   if (g.at_barrier > 0 && !same(g.barrier_at, where)) {
     fail("__syncthreads while other threads of the block wait at " + text(g.barrier_at), where);
   }
@@ -331,17 +363,25 @@ int block_barrier(bool predicate, Location where) {
 }
 
 void copy_async(void* to, const void* from, int bytes, int valid_bytes, Location where) {
+  const ExecutorCode here;
+  const void* const code = __builtin_return_address(0);
   const auto misaligned = [&](const void* pointer) {
     return reinterpret_cast<std::uintptr_t>(pointer) % static_cast<std::uintptr_t>(bytes) != 0;
   };
   if (misaligned(to) || (valid_bytes > 0 && misaligned(from))) fail("a misaligned cp.async", where);
+  touch(from, static_cast<std::size_t>(valid_bytes), Touch::read, code);
+  touch(to, static_cast<std::size_t>(bytes), Touch::copy_started, code);
   std::memset(to, 0xFF, static_cast<std::size_t>(bytes));  // NaN until it was waited for
-  g.current->copies.push_back({to, from, bytes, valid_bytes});
+  g.current->copies.push_back({to, from, bytes, valid_bytes, code});
 }
 
-void commit_copies() { g.current->groups.push_back(g.current->copies.size()); }
+void commit_copies() {
+  const ExecutorCode here;
+  g.current->groups.push_back(g.current->copies.size());
+}
 
 void wait_copies(int groups_left) {
+  const ExecutorCode here;
   Thread& thread = *g.current;
   const auto left = static_cast<std::size_t>(groups_left);
   if (thread.groups.size() <= left) return;
@@ -365,6 +405,7 @@ void run_grid(Dim3 grid, Dim3 block, std::size_t shared_bytes, const std::functi
   make_threads(static_cast<unsigned>(threads));
   g.running = true;
   g.error.clear();
+  if (observer != nullptr) observer->begin_grid();
   g.body = &body;
   g.random = g.schedule.seed * 0x9E3779B97F4A7C15u | 1;
   blockDim = block, gridDim = grid;
@@ -376,6 +417,10 @@ void run_grid(Dim3 grid, Dim3 block, std::size_t shared_bytes, const std::functi
     run_block(static_cast<unsigned>(threads), shared_bytes);
   }
   g.running = false;
+  if (observer != nullptr) {
+    // A race may be the cause of whatever else went wrong.
+    if (std::string race = observer->end_grid(); !race.empty()) g.error = std::move(race);
+  }
   if (!g.error.empty()) throw isoloss::CudaFailure(g.error);
 }
 

@@ -13,6 +13,7 @@
 #include <string>
 
 #include "kernels/core/cuda_device.h"
+#include "simt/observer.h"
 
 namespace simt {
 
@@ -62,7 +63,9 @@ void meet(std::uint32_t mask, Collective kind, const void* in, void* out, void (
 /// __syncthreads; returns the number of threads with a predicate that holds.
 int block_barrier(bool predicate, Location where);
 
+unsigned thread_number();  ///< in its block
 unsigned lane();
+bool on_a_stack(const void* memory);  ///< local variables of some thread
 [[noreturn]] void fail(const std::string& what, Location where);
 
 /// A __shared__ variable of the running block: made at its first use, of exactly its size, filled with NaN bytes.

@@ -9,29 +9,13 @@
 #include "kernels/core/ptx.cuh"
 #include "kernels/core/reduce.cuh"
 #include "simt/host_device.h"
+#include "simt/schedules.h"
 
 namespace isoloss {
 namespace {
 
-constexpr simt::Schedule kSchedules[] = {
-    {simt::Order::forward, 1}, {simt::Order::reverse, 1}, {simt::Order::priority, 3}, {simt::Order::priority, 4}};
-
-/// Runs a kernel of `threads` threads in one block, in every schedule; the first error's text, "" when there is none.
-template <class Kernel>
-std::string error_of(int threads, Kernel kernel, std::size_t shared_bytes = 0) {
-  std::string first;
-  for (const simt::Schedule& schedule : kSchedules) {
-    simt::set_schedule(schedule);
-    try {
-      simt::run_grid(1, static_cast<unsigned>(threads), shared_bytes, kernel);
-    } catch (const CudaFailure& failure) {
-      if (first.empty()) first = failure.what();
-    }
-  }
-  return first;
-}
-
-bool contains(const std::string& text, const char* part) { return text.find(part) != std::string::npos; }
+using simt::contains;
+using simt::error_of;
 
 __global__ void sums(float* out, const float* in) {
   out[threadIdx.x] = block_sum<96>(in[threadIdx.x]) + block_max<96>(in[threadIdx.x]);
@@ -181,6 +165,13 @@ TEST_CASE("impossible launches are refused") {
   CHECK(contains(error_of(
                      32, [] {}, 300 * 1024),
                  "bytes of shared memory"));
+  const auto both = [] {
+    SHARED(int, one, [1]);
+    one[0] = 0;
+  };
+  CHECK(contains(error_of(32, both, 48 * 1024), "more than 48 KiB of static and dynamic"));
+  CHECK(error_of(32, both, 48 * 1024 - 4) == "");
+  CHECK(error_of(32, both, 48 * 1024 + 4) == "");  // more than 48 KiB of dynamic memory are asked for
 }
 
 TEST_CASE("what is attached to a device goes before its memory, one object for each key") {

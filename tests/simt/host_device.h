@@ -24,6 +24,7 @@ class HostDevice : public isoloss::CudaDevice {
   ~HostDevice() override;
 
   std::string name() const override { return "host executor"; }
+  isoloss::CudaProperties properties() const override { return {name(), "none", "none", "none", l2_bytes}; }
   std::size_t free_memory() const override { return memory_limit - allocated_; }
   std::size_t total_memory() const override { return memory_limit; }
 
@@ -60,6 +61,7 @@ class HostDevice : public isoloss::CudaDevice {
   // For tests.
   bool epilogues = true;  ///< false: callers use their own kernels instead
   std::size_t memory_limit = std::size_t{4} << 30;
+  std::size_t l2_bytes = 4096;                 ///< as small as the shapes that tests can afford
   int allocations = 0, launches_replayed = 0;  ///< so far
 
  private:

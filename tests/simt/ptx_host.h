@@ -9,19 +9,28 @@
 
 namespace simt {
 
+struct MatrixRow {
+  const void* start;
+  const void* code;  ///< the instruction
+};
+
 /// Four 8x8 matrices of 16-bit elements; lane 8·m + i gives the address of row i of matrix m.
 template <bool transposed>
-void load_matrices(std::uint32_t (&fragment)[4], const void* row, Location where) {
+[[gnu::noinline]] void load_matrices(std::uint32_t (&fragment)[4], const void* row, Location where) {
   if (reinterpret_cast<std::uintptr_t>(row) % 16 != 0) fail("an ldmatrix row that is not 16-byte aligned", where);
+  const MatrixRow in{row, __builtin_return_address(0)};
+  touch(row, 16, Touch::read, in.code);
   meet(
-      0xFFFFFFFFu, Collective::ldmatrix, row, fragment,
+      0xFFFFFFFFu, Collective::ldmatrix, &in, fragment,
       [](Meeting& meeting) {
         counters().ldmatrix += 1;
         for (unsigned m = 0; m < 4; ++m) {
           const std::uint16_t* rows[8];
           unsigned banks = 0;
           for (unsigned i = 0; i < 8; ++i) {
-            rows[i] = static_cast<const std::uint16_t*>(meeting.in[m * 8 + i]);
+            const auto& given = *static_cast<const MatrixRow*>(meeting.in[m * 8 + i]);
+            touch(given.start, 16, Touch::read, given.code);  // each lane gets parts of the rows of others
+            rows[i] = static_cast<const std::uint16_t*>(given.start);
             const unsigned bank = 1u << (reinterpret_cast<std::uintptr_t>(rows[i]) / 16 % 8);  // of 16 bytes each
             counters().bank_conflicts += (banks & bank) != 0 ? 1 : 0;
             banks |= bank;

@@ -1,6 +1,6 @@
 // Makes the kernel harness run `cuda` on the host executor.
-#include "simt/executor.h"
 #include "simt/host_device.h"
+#include "simt/schedules.h"
 #include "tests/harness/op_launch.h"
 
 namespace isoloss::test {
@@ -12,12 +12,11 @@ class SimtRunner : public CudaRunner {
   SimtRunner() : stream_(device_.create_stream()) {}
 
   CudaContext& context(const StepState& state, int schedule) override {
-    static constexpr simt::Schedule kSchedules[] = {
-        {simt::Order::forward, 1}, {simt::Order::reverse, 1}, {simt::Order::priority, 11}, {simt::Order::priority, 12}};
-    simt::set_schedule(kSchedules[(schedule - 1) % 4]);
+    simt::set_schedule(simt::kSchedules[(schedule - 1) % 4]);
     context_ = {.stream = stream_, .device = &device_, .state = &state, .tf32 = false};
     return context_;
   }
+  bool tries_values() const override { return simt::observer == nullptr; }
 
  private:
   simt::HostDevice device_;

@@ -83,6 +83,24 @@ TEST_CASE("training: a model's memory is one allocation, and too large a model s
   CHECK_NOTHROW(expect_fits(two, graphs, config, tight));
 }
 
+TEST_CASE("training: what cuda has no kernel for is refused when the run is planned, on cuda only") {
+  const auto refusal = [](void (*change)(ModelSpec&), DeviceKind device) {
+    ModelSpec spec = tiny_spec();
+    change(spec);
+    return error_of([&] { TrainingPlan(model_graphs(spec), tiny_config(spec), device); });
+  };
+  const auto wide_heads = [](ModelSpec& spec) { spec.width = 272; };  // two heads of 136
+  CHECK(refusal(wide_heads, DeviceKind::cuda) ==
+        "2 [attention_flash] expected a head width of at most 128 on cuda, got 136");
+  CHECK(refusal(wide_heads, DeviceKind::cpu).empty());
+  const auto wide_rows = [](ModelSpec& spec) { spec.width = 6148, spec.heads = 58, spec.kv_heads = 58; };
+  CHECK(refusal(wide_rows, DeviceKind::cuda).starts_with("2 [layernorm] expected rows of at most 6144 columns"));
+  const auto wide_turns = [](ModelSpec& spec) {
+    spec.width = 1032, spec.positions = Positions::rope, spec.attention = Attention::naive;
+  };
+  CHECK(refusal(wide_turns, DeviceKind::cuda) == "2 [rope] expected heads of up to 512 columns on cuda, got 516");
+}
+
 TEST_CASE("training: a loss that is not finite stops the run and names the first bad tensor") {
   const TemporaryFolder folder;
   const ModelSpec spec = tiny_spec();

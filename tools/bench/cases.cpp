@@ -1,5 +1,9 @@
 #include "tools/bench/cases.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+
 #include "kernels/activation/activation.h"
 #include "kernels/core/error.h"
 
@@ -7,54 +11,113 @@ namespace isoloss::bench {
 
 namespace {
 
-TensorType f32(Shape shape) { return {DType::f32, shape}; }
-TensorType i32(Shape shape) { return {DType::i32, shape}; }
+constexpr const char* kAttention = "attention";
 
-// The optimizer's passes are bound by memory: any range well beyond the caches shows their speed.
-constexpr std::int64_t kParameters = std::int64_t{8} << 20;
-// The unfused loss and the stored scores of naive attention only where they fit comfortably.
-constexpr std::int64_t kMaxElements = std::int64_t{64} << 20;
+// Any range of parameters well beyond the caches shows the speed of a pass that memory bounds.
+constexpr std::int64_t kHostParameters = std::int64_t{8} << 20, kDeviceParameters = std::int64_t{32} << 20;
+// Stored scores and logits of more elements are left out.
+constexpr std::int64_t kHostElements = std::int64_t{64} << 20, kDeviceElements = std::int64_t{1} << 30;
+
+/// A model, with what each kind of device takes of it at a time.
+struct ModelShapes {
+  const char* name;
+  std::int64_t width, heads, vocab;
+  struct Load {
+    std::int64_t rows, context, parameters;
+  } host, device;
+};
+
+constexpr ModelShapes kModels[] = {
+    {"gpt2-124m", 768, 12, 50257, {2, 256, kHostParameters}, {16, 1024, kDeviceParameters}},
+    {"gpt2-350m", 1024, 16, 50257, {2, 256, kHostParameters}, {8, 1024, kDeviceParameters}},
+    // The preset micro with GPT-2's vocabulary and with one id a character, the preset nano likewise.
+    {"small", 384, 6, 50257, {8, 256, kHostParameters}, {8, 256, kDeviceParameters}},
+    {"micro", 384, 6, 65, {16, 256, kHostParameters}, {16, 256, kDeviceParameters}},
+    {"nano", 128, 4, 65, {12, 64, kHostParameters}, {12, 64, kDeviceParameters}},
+    // To see that everything runs: a device that is emulated takes seconds for it.
+    {"tiny", 64, 2, 50, {2, 16, 4096}, {2, 16, 4096}},
+};
+
+[[noreturn]] void fail_shapes(const std::vector<std::string>& names, const std::string& got) {
+  fail_input("--shapes", fmt::format("{}", fmt::join(names, ", ")), got);
+}
+
+Attributes attention_attributes(std::int64_t heads) {
+  return {{"heads", static_cast<double>(heads)},
+          {"kv_heads", static_cast<double>(heads)},
+          {"window", 0},
+          {"p", 0},
+          {"node", 1}};
+}
+
+/// The passes over parameters, which work in float32; with bf16 the updates also write the rounded copy.
+void add_optimizer(const Shapes& s, DType real, std::vector<Case>& cases) {
+  const TensorType parameters{DType::f32, {s.parameters}}, one{DType::f32, {1}};
+  const std::int64_t mebi = s.parameters >> 20;
+  const std::string size = mebi > 0 ? fmt::format("{}M", mebi) : std::to_string(s.parameters);
+  Attributes update = {{"beta1", 0.9},
+                       {"beta2", 0.95},
+                       {"epsilon", 1e-8},
+                       {"weight_decay", 0.1},
+                       {"decay_count", static_cast<double>(s.parameters)}};
+  if (real == DType::bf16) update.set("working", 1);
+  cases.push_back({"global_norm", size, {{"clip_norm", 1}}, {parameters}});
+  cases.push_back({"adamw", size, update, {parameters, parameters, parameters, parameters, one}});
+  cases.push_back({"sgd", size, update, {parameters, parameters, parameters, one}});
+  if (real == DType::bf16) cases.push_back({"cast", size, {}, {parameters}});
+}
 
 }  // namespace
 
-const std::vector<Shapes>& all_shapes() {
-  static const std::vector<Shapes> shapes = {
-      {"gpt2-124m", 2, 256, 768, 12, 50257},  // GPT-2 124M
-      {"small", 8, 256, 384, 6, 50257},       // the preset micro with GPT-2's vocabulary
-      {"micro", 16, 256, 384, 6, 65},         // the preset micro with one id a character
-      {"nano", 12, 64, 128, 4, 65},           // the preset nano with one id a character
-  };
-  return shapes;
+std::vector<std::string> model_shapes() {
+  std::vector<std::string> names;
+  for (const ModelShapes& model : kModels) names.emplace_back(model.name);
+  return names;
 }
 
-const Shapes& find_shapes(const std::string& name) {
-  std::string names;
-  for (const Shapes& shapes : all_shapes()) {
-    if (name == shapes.name) return shapes;
-    names += (names.empty() ? "" : ", ") + std::string(shapes.name);
-  }
-  fail_input("--shapes", names, name);
+std::vector<std::string> case_shapes() {
+  std::vector<std::string> names = model_shapes();
+  names.emplace_back(kAttention);
+  return names;
 }
 
-std::vector<Case> cases_of(const Shapes& s) {
+Shapes find_shapes(const std::string& name, DeviceKind device) {
+  const auto model =
+      std::find_if(std::begin(kModels), std::end(kModels), [&](const auto& m) { return name == m.name; });
+  if (model == std::end(kModels)) fail_shapes(model_shapes(), name);
+  const bool on_gpu = device == DeviceKind::cuda;
+  const ModelShapes::Load& load = on_gpu ? model->device : model->host;
+  return {.name = model->name,
+          .rows = load.rows,
+          .context = load.context,
+          .width = model->width,
+          .heads = model->heads,
+          .vocab = model->vocab,
+          .parameters = load.parameters,
+          .most_elements = on_gpu ? kDeviceElements : kHostElements};
+}
+
+std::vector<Case> cases_of(const Shapes& s, DType real) {
   const std::int64_t B = s.rows, T = s.context, C = s.width, V = s.padded_vocab(), H = s.heads;
-  const auto gelu = static_cast<double>(Activation::gelu), vocab = static_cast<double>(s.vocab);
-  const Attributes attention = {
-      {"heads", static_cast<double>(H)}, {"kv_heads", static_cast<double>(H)}, {"window", 0}, {"p", 0}, {"node", 1}};
+  const auto tensor = [&](Shape shape) { return TensorType{real, shape}; };
+  const auto gelu = static_cast<double>(Activation::gelu), gelu_tanh = static_cast<double>(Activation::gelu_tanh);
+  const auto vocab = static_cast<double>(s.vocab);
+  const Attributes attention = attention_attributes(H);
   Attributes rope = attention;
   rope.set("theta", 10000);
   Attributes dropout = attention;
   dropout.set("p", 0.1);
   const Attributes norm = {{"epsilon", 1e-5}};
-  const TensorType stream = f32({B, T, C}), vector = f32({C}), hidden = f32({B, T, 4 * C}), qkv = f32({B, T, 3 * C});
-  const TensorType parameters = f32({kParameters}), ids = i32({B, T}), one = f32({1});
+  const TensorType stream = tensor({B, T, C}), vector = tensor({C}), hidden = tensor({B, T, 4 * C});
+  const TensorType qkv = tensor({B, T, 3 * C}), ids{DType::i32, {B, T}};
 
   std::vector<Case> cases = {
-      {"embedding", "", {{"sinusoidal", 0}}, {ids, f32({V, C}), f32({T, C})}},
-      {"linear", "qkv", {}, {stream, f32({C, 3 * C}), f32({3 * C})}},
-      {"linear", "proj", {}, {stream, f32({C, C}), vector}},
-      {"linear", "fc, gelu", {{"activation", gelu}}, {stream, f32({C, 4 * C}), f32({4 * C})}},
-      {"linear", "fc_proj", {}, {hidden, f32({4 * C, C}), vector}},
+      {"embedding", "", {{"sinusoidal", 0}}, {ids, tensor({V, C}), tensor({T, C})}},
+      {"linear", "qkv", {}, {stream, tensor({C, 3 * C}), tensor({3 * C})}},
+      {"linear", "proj", {}, {stream, tensor({C, C}), vector}},
+      {"linear", "fc, gelu", {{"activation", gelu}}, {stream, tensor({C, 4 * C}), tensor({4 * C})}},
+      {"linear", "fc, gelu_tanh", {{"activation", gelu_tanh}}, {stream, tensor({C, 4 * C}), tensor({4 * C})}},
+      {"linear", "fc_proj", {}, {hidden, tensor({4 * C, C}), vector}},
       {"layernorm", "", norm, {stream, vector, vector}},
       {"add_layernorm", "", norm, {stream, stream, vector, vector}},
       {"rmsnorm", "", norm, {stream, vector}},
@@ -62,23 +125,44 @@ std::vector<Case> cases_of(const Shapes& s) {
       {"add", "", {}, {stream, stream}},
       {"rope", "", rope, {qkv}},
       {"attention_flash", "", attention, {qkv}},
+      {"attention_cudnn", "", attention, {qkv}},
       {"activation", "gelu", {{"activation", gelu}}, {hidden}},
       {"swiglu", "", {}, {hidden, hidden}},
       {"dropout", "p=0.1", dropout, {stream}},
-      {"classifier", "", {{"vocab", vocab}}, {stream, f32({V, C}), ids}},
+      {"classifier", "", {{"vocab", vocab}}, {stream, tensor({V, C}), ids}},
   };
-  if (B * H * T * T <= kMaxElements) cases.push_back({"attention_naive", "", attention, {qkv}});
-  if (s.tokens() * V <= kMaxElements) cases.push_back({"cross_entropy", "", {{"vocab", vocab}}, {f32({B, T, V}), ids}});
-  cases.push_back({"attention_cached", "last token", attention, {f32({B, 1, 3 * C}), f32({B, T, 2 * C})}});
-  cases.push_back({"global_norm", "8M", {{"clip_norm", 1}}, {parameters}});
-  const Attributes update = {{"beta1", 0.9},
-                             {"beta2", 0.95},
-                             {"epsilon", 1e-8},
-                             {"weight_decay", 0.1},
-                             {"decay_count", static_cast<double>(kParameters)}};
-  cases.push_back({"adamw", "8M", update, {parameters, parameters, parameters, parameters, one}});
-  cases.push_back({"sgd", "8M", update, {parameters, parameters, parameters, one}});
+  if (B * H * T * T <= s.most_elements) cases.push_back({"attention_naive", "", attention, {qkv}});
+  if (s.tokens() * V <= s.most_elements) {
+    cases.push_back({"cross_entropy", "", {{"vocab", vocab}}, {tensor({B, T, V}), ids}});
+  }
+  cases.push_back({"attention_cached", "last token", attention, {tensor({B, 1, 3 * C}), tensor({B, T, 2 * C})}});
+  const Attributes gating = {{"top_k", 2}, {"sigmoid", 0}, {"normalise", 1}};
+  cases.push_back({"gating", "2 of 64", gating, {tensor({s.tokens(), 64})}});
+  add_optimizer(s, real, cases);
   return cases;
+}
+
+std::vector<Case> attention_cases(std::int64_t tokens, std::int64_t width, DType real) {
+  std::vector<Case> cases;
+  for (const std::int64_t head : {64, 128}) {
+    for (const std::int64_t context : {1024, 2048, 4096, 8192}) {
+      const TensorType qkv{real, {std::max<std::int64_t>(1, tokens / context), context, 3 * width}};
+      const std::string what = fmt::format("T={}, D={}", context, head);
+      for (const char* op : {"attention_flash", "attention_cudnn"}) {
+        cases.push_back({op, what, attention_attributes(width / head), {qkv}});
+      }
+    }
+  }
+  return cases;
+}
+
+std::vector<Case> cases_named(const std::string& name, DeviceKind device, DType real) {
+  if (name == kAttention) {
+    return device == DeviceKind::cuda ? attention_cases(16384, 2048, real) : attention_cases(1, 256, real);
+  }
+  const auto names = case_shapes();
+  if (std::find(names.begin(), names.end(), name) == names.end()) fail_shapes(names, name);
+  return cases_of(find_shapes(name, device), real);
 }
 
 }  // namespace isoloss::bench

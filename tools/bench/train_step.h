@@ -4,8 +4,9 @@
 #include <string>
 #include <vector>
 
-#include "engine/profiler.h"
-#include "tools/bench/measure.h"
+#include "engine/machine.h"
+#include "engine/run_config.h"
+#include "tools/bench/timing.h"
 
 namespace isoloss::bench {
 
@@ -17,8 +18,10 @@ struct StepSpeed {
   double attention_flops = 0;  ///< the part of cost.matmul_flops done by attention ops
 };
 
-/// Trains the configuration (file or preset, with `key=value` overrides) for at least `seconds` and three steps.
+/// Trains the configuration (file or preset, with `key=value` overrides) in `precision` for at least `seconds` and
+/// three steps after a first one, which allocates and, on a device, is captured. The times of steps are the device's
+/// own.
 StepSpeed measure_training(const std::string& configuration, const std::vector<std::string>& overrides,
-                           DeviceKind device, double seconds);
+                           const Machine& machine, Precision precision, double seconds);
 
 }  // namespace isoloss::bench

@@ -1,0 +1,171 @@
+// tools/gpu_check.sh, as far as it goes without a GPU: its steps, and that both pages are whole whatever they end with.
+#include <doctest/doctest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "kernels/core/file.h"
+#include "tests/harness/files.h"
+#include "tests/harness/process.h"
+
+namespace isoloss::test {
+namespace {
+
+using nlohmann::json;
+
+ProcessResult bash(const std::string& script, const std::string& argument = "") {
+  return run({"/bin/bash", "-c", script, "bash", argument});
+}
+
+/// What the pages say after `steps`, which run in the script's own functions.
+struct Pages {
+  json report;
+  std::string markdown;
+};
+Pages pages_after(const std::string& steps, const std::string& ending = "finished=yes; write_pages") {
+  const TemporaryFolder folder;
+  const ProcessResult result =
+      bash("source tools/gpu_check.sh; out=$1; mkdir -p $out/logs; fact[device]='a \"GPU\"'\n" + steps + "\n" + ending,
+           folder / "out");
+  INFO(result.err);
+  REQUIRE(result.exit_code == 0);
+  return {json::parse(read_file(folder / "out/gpu_check.json")), read_file(folder / "out/gpu_check.md")};
+}
+
+}  // namespace
+
+TEST_CASE("gpu_check: without a GPU one line and exit code 1, before anything is written") {
+  const TemporaryFolder folder;
+  const ProcessResult result =
+      bash("source tools/gpu_check.sh; nvidia-smi() { return 1; }; main --out $1", folder / "out");
+  CHECK(result.exit_code == 1);
+  CHECK(ends_with_one_error(result.err));
+  CHECK(result.err.find("expected an NVIDIA GPU") != std::string::npos);
+  CHECK_FALSE(std::filesystem::exists(std::filesystem::path(folder / "out")));
+}
+
+TEST_CASE("gpu_check: wrong arguments are exit code 2") {
+  for (const char* arguments : {"--minutes 0", "--minutes ten", "--out", "--data /nowhere", "--fast"}) {
+    CAPTURE(arguments);
+    const ProcessResult result = bash(std::string("bash tools/gpu_check.sh ") + arguments);
+    CHECK(result.exit_code == 2);
+    CHECK(ends_with_one_error(result.err));
+  }
+}
+
+TEST_CASE("gpu_check: a failed step is recorded and the next one runs") {
+  const Pages pages = pages_after(R"(
+    step good 10 bash -c 'echo first; echo "the \"last\" | line\\"; echo'
+    step bad 10 bash -c 'echo why; exit 3'
+    step slow 1 sleep 20
+    step after 10 true
+  )");
+  const json& steps = pages.report.at("steps");
+  REQUIRE(steps.size() == 4);
+  CHECK(steps[0]["name"] == "good");
+  CHECK(steps[0]["status"] == "passed");
+  CHECK(steps[0]["detail"] == "the \"last\" | line\\");
+  CHECK(steps[1]["status"] == "failed");
+  CHECK(steps[1]["detail"] == "exit code 3; why");
+  CHECK(steps[2]["status"] == "failed");
+  CHECK(steps[2]["detail"].get<std::string>().starts_with("stopped after 1 s"));
+  CHECK(steps[2]["seconds"] < 10);
+  CHECK(steps[3]["status"] == "passed");
+  CHECK(pages.report.at("status") == "failed");
+  CHECK(pages.report.at("device") == "a \"GPU\"");
+  for (const char* key : {"driver", "cuda", "commit", "date", "seconds"}) CHECK(pages.report.contains(key));
+  for (const char* name : {"operations", "attention", "products", "training"}) {
+    CHECK(pages.report.at("bench").at(name).is_null());
+  }
+  CHECK(pages.report.at("training_124m").is_null());
+  for (const char* row : {"| good | passed |", "| bad | failed |", "| slow | failed |", "| after | passed |"}) {
+    CHECK(pages.markdown.find(row) != std::string::npos);
+  }
+  CHECK(pages.markdown.find("the \"last\" \\| line") != std::string::npos);
+  CHECK(pages.markdown.find("## Log of bad\n\n```\nwhy\n```") != std::string::npos);
+}
+
+TEST_CASE("gpu_check: passed only when everything ran, and pages are there while it runs") {
+  CHECK(pages_after("step good 10 true").report.at("status") == "passed");
+  CHECK(pages_after("step good 10 true", "true").report.at("status") == "unfinished");
+  CHECK(pages_after("", "write_pages").report.at("status") == "failed");
+  CHECK(pages_after("book some skipped 0 'not installed' tool").report.at("status") == "passed");
+}
+
+TEST_CASE("gpu_check: time that has run out is a failure of the steps that are left") {
+  const Pages pages = pages_after("started=$((SECONDS - 700)); step late 10 true; minutes=20; step early 10 true");
+  CHECK(pages.report["steps"][0]["status"] == "failed");
+  CHECK(pages.report["steps"][0]["detail"] == "no time left of 10 minutes");
+  CHECK(pages.report["steps"][1]["status"] == "passed");
+}
+
+TEST_CASE("gpu_check: tests that did not run, sanitizers that found or refused something") {
+  const Pages pages = pages_after(R"(
+    verify=ran_some_tests; step none 10 echo '[doctest] test cases:  0 |  0 passed | 0 failed'
+    verify=ran_some_tests; step some 10 echo '[doctest] test cases: 12 | 12 passed | 0 failed'
+    verify=found_errors; step clean 10 printf '[doctest] test cases: 1 | 1\n===== ERROR SUMMARY: 0 errors\n'
+    verify=found_errors; step errors 10 printf '[doctest] test cases: 1 | 1\n===== ERROR SUMMARY: 10 errors\n'
+    verify=found_errors; step hazards 10 printf '[doctest] test cases: 1 | 1\n===== ERROR SUMMARY: 3 hazards displayed\n'
+    excuse=sanitizer_refused; step refused 10 bash -c 'echo "Error: Device not supported"; exit 1'
+    excuse=sanitizer_refused; step crashed 10 bash -c 'echo "Error: something else"; exit 1'
+    accepted="0 130"; step interrupted 10 bash -c 'exit 130'
+    step interrupted 10 bash -c 'exit 130'
+  )");
+  std::string seen;
+  for (const json& step : pages.report["steps"]) seen += step["status"].get<std::string>() + " ";
+  CHECK(seen == "failed passed passed failed failed skipped failed passed failed ");
+}
+
+TEST_CASE("gpu_check: the sanitizers run side by side, and are skipped where there are none") {
+  const TemporaryFolder tools;
+  // Stands for the tool: says what it was asked for, and finds something in one of four ways.
+  write_file_atomically(std::filesystem::path(tools / "compute-sanitizer"),
+                        "#!/bin/bash\necho \"[doctest] test cases: 1 | $*\"; sleep 2\n"
+                        "[ $2 = racecheck ] && exit 99; echo '==== ERROR SUMMARY: 0 errors'\n");
+  std::filesystem::permissions(std::filesystem::path(tools / "compute-sanitizer"), std::filesystem::perms::all);
+  const std::string path = tools / "";
+  const Pages pages = pages_after("nvcc=/nowhere/nvcc; bin=/programs; began=$SECONDS; PATH=" + path +
+                                  ":$PATH; run_sanitizer; fact[commit]=$((SECONDS - began))");
+  const json& steps = pages.report.at("steps");
+  REQUIRE(steps.size() == 4);
+  for (const json& step : steps) {
+    CHECK(step["status"] == (step["name"] == "sanitizer-racecheck" ? "failed" : "passed"));
+    CHECK(step["command"].get<std::string>().find("/programs/test_gpu -tc=add,") != std::string::npos);
+  }
+  CHECK(std::stoi(pages.report.at("commit").get<std::string>()) < 6);
+  const Pages without = pages_after("nvcc=/nowhere/nvcc; bin=/programs; command() { return 1; }; run_sanitizer");
+  for (const json& step : without.report.at("steps")) {
+    CHECK(step["status"] == "skipped");
+    CHECK(step["detail"] == "compute-sanitizer is not installed");
+  }
+}
+
+TEST_CASE("gpu_check: a signal ends the step at once, and the pages are there") {
+  const Pages pages = pages_after(
+      "(trap interrupted TERM; step good 10 true; step long 60 sleep 60) & sleep 2; kill $!; wait $!", "[ $? = 130 ]");
+  CHECK(pages.report.at("steps").size() == 1);
+  CHECK(pages.report.at("status") == "unfinished");
+}
+
+TEST_CASE("gpu_check: what bench and training left goes into the report") {
+  const Pages pages = pages_after(R"(
+    printf '{"device": "x", "operations": [1, 2]}\n' >$out/bench-operations.json
+    printf '{"step":1,"loss":10.9}\n{"step":2,"loss":9.5,"tokens_per_second":4}\n' >$out/train-124m.jsonl
+    verify=loss_fell; step fell 10 true
+    printf '{"step":1,"loss":9.5}\n{"step":2,"loss":10}\n' >$out/train-124m.jsonl
+    verify=loss_fell; step rose 10 true
+    printf '{"step":1,"loss":9.5}\n{"step":2,"loss":nan}\n' >$out/train-124m.jsonl
+    verify=loss_fell; step lost 10 true
+    printf '{"step":1,"loss":10.9}\n{"step":2,"loss":9.5,"tokens_per_second":4}\n' >$out/train-124m.jsonl
+    printf 'a table of operations\n' >$out/logs/bench-operations.log
+  )");
+  CHECK(pages.report["bench"]["operations"]["operations"].size() == 2);
+  CHECK(pages.report["training_124m"]["first"]["loss"] == 10.9);
+  CHECK(pages.report["training_124m"]["last"]["tokens_per_second"] == 4);
+  CHECK(pages.report["steps"][0]["status"] == "passed");
+  CHECK(pages.report["steps"][1]["status"] == "failed");
+  CHECK(pages.report["steps"][1]["detail"] == "the loss went from 9.5 to 10");
+  CHECK(pages.report["steps"][2]["status"] == "failed");
+  CHECK(pages.markdown.find("## Operations\n\n```\na table of operations\n```") != std::string::npos);
+}
+
+}  // namespace isoloss::test

@@ -1,0 +1,363 @@
+#!/usr/bin/env bash
+# Checks and measures everything on this machine's GPU, in about ten minutes on 16 cores:
+#   tools/gpu_check.sh [--out DIR] [--minutes N] [--data DIR]
+# Builds for the GPU's architecture alone, runs every kernel test against the specification, a training run against
+# ref, compute-sanitizer on a few cases, bench (operations, attention, products, training), and 124M training for a
+# minute on generated text or on the shards train_*.bin and val_*.bin of --data. Needs a GPU, nvcc, a C++20 compiler and
+# CMake; the libraries come from .deps/ (tools/bundle_deps.sh) or from the system. No package manager, no network.
+# Writes gpu_check.json, gpu_check.md and logs/ to DIR (default build-gpu/check), after every step anew, and goes on after
+# a step that fails; exit code 1 if one did.
+#   ISOLOSS_BUILD_DIR         build folder (default: build-gpu)
+#   ISOLOSS_COMMIT            the commit, for sources that travelled without their history
+#   ISOLOSS_SANITIZER_CASES   test cases that compute-sanitizer sees, in doctest's form
+set -uo pipefail
+
+readonly TRAINING_SECONDS=60
+readonly SANITIZERS=(memcheck synccheck initcheck racecheck)
+
+say() { printf '%s\n' "$*" >&2; }
+fail() {
+  say "error: [gpu_check.sh] $1"
+  exit "${2:-1}"
+}
+
+# --- What is known of this run -------------------------------------------------------------------------------------
+
+declare -a step_names=() step_status=() step_seconds=() step_details=() step_commands=()
+declare -A fact=()
+out='build-gpu/check'
+minutes=10
+started=$SECONDS
+missing_bench="null"
+
+# A string as JSON.
+json_string() {
+  local text=$1
+  text=${text//\\/\\\\}
+  text=${text//\"/\\\"}
+  text=${text//$'\n'/\\n}
+  text=${text//$'\t'/\\t}
+  text=${text//[[:cntrl:]]/ }
+  printf '"%s"' "$text"
+}
+
+# The file's contents when there are any, else null: bench writes whole files or none.
+json_file() { if [ -s "$1" ]; then cat "$1"; else printf '%s' "$missing_bench"; fi; }
+
+overall() {
+  local status
+  [ "${#step_status[@]}" -gt 0 ] || { printf 'failed' && return; }
+  for status in "${step_status[@]}"; do
+    case $status in passed | skipped) ;; *) printf 'failed' && return ;; esac
+  done
+  if [ "${finished:-no}" = yes ]; then printf 'passed'; else printf 'unfinished'; fi
+}
+
+write_json() {
+  local i key
+  printf '{\n'
+  for key in device driver cuda nvcc compute_capability memory commit date host_compiler command; do
+    printf '  "%s": %s,\n' "$key" "$(json_string "${fact[$key]:-unknown}")"
+  done
+  printf '  "status": "%s",\n  "seconds": %d,\n  "steps": [' "$(overall)" $((SECONDS - started))
+  for i in "${!step_names[@]}"; do
+    [ "$i" -eq 0 ] || printf ','
+    printf '\n    {"name": %s, "status": "%s", "seconds": %s, "detail": %s, "command": %s, "log": %s}' \
+      "$(json_string "${step_names[$i]}")" "${step_status[$i]}" "${step_seconds[$i]}" \
+      "$(json_string "${step_details[$i]}")" "$(json_string "${step_commands[$i]}")" \
+      "$(json_string "logs/${step_names[$i]}.log")"
+  done
+  printf '\n  ],\n  "bench": {'
+  printf '\n"operations": ' && json_file "$out/bench-operations.json"
+  printf ',\n"attention": ' && json_file "$out/bench-attention.json"
+  printf ',\n"products": ' && json_file "$out/bench-products.json"
+  printf ',\n"training": ' && json_file "$out/bench-training.json"
+  printf '\n  },\n  "training_124m": '
+  if [ -s "$out/train-124m.jsonl" ]; then
+    printf '{"first": %s, "last": %s}' "$(head -n 1 "$out/train-124m.jsonl")" "$(tail -n 1 "$out/train-124m.jsonl")"
+  else
+    printf 'null'
+  fi
+  printf '\n}\n'
+}
+
+# log_section TITLE STEP: the log of a step, if it left one.
+log_section() {
+  [ -s "$out/logs/$2.log" ] || return 0
+  printf '\n## %s\n\n```\n' "$1"
+  tail -n "${3:-200}" "$out/logs/$2.log" | tr -d '\r'
+  printf '```\n'
+}
+
+write_markdown() {
+  local i
+  printf '# GPU check: %s\n\n' "$(overall)"
+  printf '| | |\n|---|---|\n'
+  for i in device driver cuda nvcc compute_capability memory commit date host_compiler command; do
+    printf '| %s | %s |\n' "${i//_/ }" "${fact[$i]:-unknown}"
+  done
+  printf '\n| step | result | seconds | |\n|---|---|---|---|\n'
+  for i in "${!step_names[@]}"; do
+    printf '| %s | %s | %s | %s |\n' "${step_names[$i]}" "${step_status[$i]}" "${step_seconds[$i]}" "${step_details[$i]//|/\\|}"
+  done
+  log_section "Operations" bench-operations
+  log_section "Attention" bench-attention
+  log_section "Matrix products" bench-products
+  log_section "Training step" bench-training
+  log_section "124M for $TRAINING_SECONDS seconds" train-124m 20
+  for i in "${!step_names[@]}"; do
+    case ${step_names[$i]} in bench-* | train-*) continue ;; esac
+    if [ "${step_status[$i]}" = failed ]; then log_section "Log of ${step_names[$i]}" "${step_names[$i]}" 40; fi
+  done
+}
+
+# Both pages, whole or not at all.
+write_pages() {
+  write_json >"$out/gpu_check.json.tmp" && mv "$out/gpu_check.json.tmp" "$out/gpu_check.json"
+  write_markdown >"$out/gpu_check.md.tmp" && mv "$out/gpu_check.md.tmp" "$out/gpu_check.md"
+}
+
+# book NAME STATUS SECONDS DETAIL COMMAND
+book() {
+  step_names+=("$1") step_status+=("$2") step_seconds+=("$3") step_details+=("$4") step_commands+=("$5")
+  say "$1: $2${4:+, $4} ($3 s)"
+  write_pages
+}
+
+# --- Steps ---------------------------------------------------------------------------------------------------------
+
+# What a log says of itself in one line: doctest's count, or the last line that is not empty.
+last_words() {
+  local line
+  line=$(grep -a '^\[doctest\] test cases:' "$1" | tail -n 1 | tr -s ' ')
+  [ -n "$line" ] || line=$(grep -a -v '^[[:space:]]*$' "$1" | tail -n 1)
+  printf '%s' "${line:0:200}"
+}
+
+declare -A pid_of=() begin_of=() limit_of=() command_of=()
+
+# start NAME LIMIT COMMAND...: runs it in the background for at most LIMIT seconds (of a run of ten minutes; scaled),
+# output to its log. Without time left the step is booked as failed.
+start() {
+  local name=$1 limit=$(($2 * minutes / 10)) left=$((minutes * 60 - (SECONDS - started)))
+  shift 2
+  if [ "$left" -lt 1 ]; then
+    : >"$out/logs/$name.log"
+    book "$name" failed 0 "no time left of $minutes minutes" "$*"
+    return 1
+  fi
+  if [ "$limit" -gt "$left" ]; then limit=$left; fi
+  if [ "$limit" -lt 1 ]; then limit=1; fi
+  say "$name: at most $limit s"
+  begin_of[$name]=$SECONDS limit_of[$name]=$limit command_of[$name]="$*"
+  timeout --kill-after=10 "$limit" "$@" >"$out/logs/$name.log" 2>&1 </dev/null &
+  pid_of[$name]=$!
+}
+
+# finish NAME: waits for it and books what became of it. Exit codes in `accepted` count as success; `verify` LOG may name
+# what is wrong although the code is right, `excuse` LOG why a failure is none; all three hold for one step.
+accepted=0 verify='' excuse=''
+finish() {
+  local name=$1 log=$out/logs/$1.log code=0 status detail wrong
+  wait "${pid_of[$name]}" || code=$?
+  unset "pid_of[$name]"
+  detail=$(last_words "$log")
+  case " $accepted " in
+    *" $code "*)
+      status=passed
+      if [ -n "$verify" ] && wrong=$("$verify" "$log") && [ -n "$wrong" ]; then status=failed detail=$wrong; fi
+      ;;
+    *)
+      status=failed
+      if [ "$code" -eq 124 ] || [ "$code" -eq 137 ]; then
+        detail="stopped after ${limit_of[$name]} s; last: $detail"
+      else
+        detail="exit code $code; $detail"
+      fi
+      if [ -n "$excuse" ] && wrong=$("$excuse" "$log") && [ -n "$wrong" ]; then status=skipped detail=$wrong; fi
+      ;;
+  esac
+  accepted=0 verify='' excuse=''
+  book "$name" "$status" $((SECONDS - begin_of[$name])) "$detail" "${command_of[$name]}"
+  [ "$status" = passed ]
+}
+
+step() { start "$@" && finish "$1"; }
+
+# Ends what is running, and leaves the pages as they stand.
+interrupted() {
+  [ "${#pid_of[@]}" -eq 0 ] || kill "${pid_of[@]}"
+  write_pages
+  exit 130
+}
+
+# A filter that matches nothing passes every test: that is a failure.
+ran_some_tests() {
+  if ! grep -a -q '^\[doctest\] test cases: *[1-9]' "$1"; then printf 'no test case ran'; fi
+}
+found_errors() {
+  local line
+  ran_some_tests "$1"
+  line=$(grep -a 'ERROR SUMMARY' "$1" | tail -n 1)
+  case $line in *': 0 errors'* | *' 0 hazards'* | '') ;; *) printf '%s' "$line" ;; esac
+}
+sanitizer_refused() {
+  if grep -a -q -i -E 'Device not supported|Unable to find injection library|Unsupported (device|driver)' "$1"; then
+    printf 'compute-sanitizer does not work on this machine'
+  fi
+}
+loss_fell() {
+  local first last
+  [ -s "$out/train-124m.jsonl" ] || { printf 'no step was logged' && return; }
+  first=$(head -n 1 "$out/train-124m.jsonl" | sed -n 's/.*"loss": *\([-0-9.e+]*\).*/\1/p')
+  last=$(tail -n 1 "$out/train-124m.jsonl" | sed -n 's/.*"loss": *\([-0-9.e+]*\).*/\1/p')
+  if ! awk -v a="$first" -v b="$last" 'BEGIN { exit !(a != "" && b != "" && b + 0 < a + 0) }'; then
+    printf 'the loss went from %s to %s' "${first:-nothing}" "${last:-nothing}"
+  fi
+}
+
+gather_facts() {
+  local query
+  query=$(nvidia-smi --query-gpu=name,driver_version,memory.total,compute_cap --format=csv,noheader 2>/dev/null | head -n 1)
+  IFS=',' read -r 'fact[device]' 'fact[driver]' 'fact[memory]' 'fact[compute_capability]' <<<"${query//, /,}"
+  fact[nvcc]=$("$nvcc" --version 2>/dev/null | sed -n 's/^.*release \([0-9.]*\), \(V[0-9.]*\).*$/\2/p' | tail -n 1)
+  fact[cuda]=$(nvidia-smi 2>/dev/null | sed -n 's/^.*CUDA Version: *\([0-9.]*\).*$/\1/p' | head -n 1)
+  fact[commit]=$(git rev-parse HEAD 2>/dev/null || printf '%s' "${ISOLOSS_COMMIT:-unknown}")
+  if [ -n "$(git status --porcelain --untracked-files=no 2>/dev/null)" ]; then fact[commit]+=" with changes"; fi
+  fact[date]=$(date -u +%Y-%m-%dT%H:%M:%SZ)
+  fact[host_compiler]=$("${CXX:-c++}" --version 2>/dev/null | head -n 1)
+}
+
+# A GPU, nvcc, a compiler, CMake and the libraries, or one line that says what is missing.
+expect_machine() {
+  nvidia-smi -L 2>/dev/null | grep -q '^GPU 0' || fail "expected an NVIDIA GPU (nvidia-smi -L), got none"
+  nvcc=$(command -v "${CUDACXX:-nvcc}" || command -v /usr/local/cuda/bin/nvcc) ||
+    fail "expected nvcc, got none in PATH, CUDACXX or /usr/local/cuda/bin"
+  command -v cmake >/dev/null || fail "expected cmake, got none"
+  command -v "${CXX:-c++}" >/dev/null || fail "expected a C++ compiler, got none"
+  if [ ! -e .deps/versions.txt ] && [ ! -e /usr/include/fmt/format.h ]; then
+    fail "expected the libraries in .deps/ (tools/bundle_deps.sh fills it where they are installed), got none"
+  fi
+}
+
+# All four tools at once: none of them measures. Cases without the library's products, whose own reads are its business.
+run_sanitizer() {
+  local tool sanitizer
+  local cases=${ISOLOSS_SANITIZER_CASES:-add,add_rmsnorm,adamw,global_norm,embedding,rope,gating,cross_entropy,attention_cached,attention_flash}
+  sanitizer=$(command -v compute-sanitizer || command -v "$(dirname "$nvcc")/compute-sanitizer")
+  for tool in "${SANITIZERS[@]}"; do
+    if [ -z "$sanitizer" ]; then
+      : >"$out/logs/sanitizer-$tool.log"
+      book "sanitizer-$tool" skipped 0 "compute-sanitizer is not installed" "compute-sanitizer --tool $tool"
+    else
+      start "sanitizer-$tool" 120 "$sanitizer" --tool "$tool" --error-exitcode 99 "$bin/test_gpu" "-tc=$cases"
+    fi
+  done
+  for tool in "${SANITIZERS[@]}"; do
+    [ -n "${pid_of[sanitizer-$tool]:-}" ] || continue
+    verify=found_errors excuse=sanitizer_refused
+    finish "sanitizer-$tool"
+  done
+}
+
+run_bench() {
+  local what=$1 limit=$2
+  shift 2
+  step "bench-$what" "$limit" "$bin/bench" "$@" --device cuda --json "$out/bench-$what.json"
+}
+
+# Stops training after a minute, as a user's Ctrl-C would.
+run_training() {
+  local tokens=$data settings=()
+  if [ -z "$tokens" ]; then
+    tokens=$build/check-tokens
+    if ! compgen -G "$tokens/train_*.bin" >/dev/null; then
+      step tokenize 30 "$bin/tokenize" builtin:stories:16 --tokenizer bytes --out "$tokens" || return 1
+      rm -f "$tokens/meta.json" "$tokens/tokenizer.json"  # so that the model keeps GPT-2's vocabulary
+    fi
+  elif [ -e "$tokens/meta.json" ] || [ -e "$tokens/tokenizer.json" ]; then
+    settings=(--set model.vocab=0)
+  fi
+  rm -rf "$build/check-run"
+  accepted="0 130"
+  verify=training_went_well
+  step train-124m $((TRAINING_SECONDS + 60)) timeout --preserve-status -s INT "$TRAINING_SECONDS" \
+    "$bin/train" gpt2-124m --device cuda --out "$build/check-run" "${settings[@]}" \
+    --set "data.train=$tokens/train_*.bin" --set "data.val=$tokens/val_*.bin" --set run.precision=bf16 \
+    --set schedule.warmup_steps=10 --set run.log_every=1 --set run.eval_every=1000000 --set run.eval_tokens=262144 \
+    --set run.checkpoint_every=0
+  rm -rf "$build/check-run/checkpoints" "$build/check-run/model.safetensors"
+}
+training_went_well() {
+  cp "$build/check-run/log.jsonl" "$out/train-124m.jsonl" 2>/dev/null
+  loss_fell
+}
+
+main() {
+  local arguments="$*" build_flags=()
+  data=''
+  while [ $# -gt 0 ]; do
+    case $1 in
+      --help)
+        sed -n '2,/^set /{s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}"
+        exit 0
+        ;;
+      --out | --minutes | --data)
+        [ $# -ge 2 ] || fail "expected a value after $1, got nothing" 2
+        case $1 in
+          --out) out=$(realpath -m "$2") ;;
+          --minutes) minutes=$2 ;;
+          --data) data=$(realpath -m "$2") ;;
+        esac
+        shift 2
+        ;;
+      *) fail "expected --out DIR, --minutes N or --data DIR, got $1" 2 ;;
+    esac
+  done
+  case $minutes in '' | *[!0-9]* | 0*) fail "expected minutes as a number of at least 1, got $minutes" 2 ;; esac
+  if [ -n "$data" ] && ! compgen -G "$data/train_*.bin" >/dev/null; then
+    fail "expected train_*.bin in --data, got none in $data" 2
+  fi
+  cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+  expect_machine
+
+  build=$(realpath -m "${ISOLOSS_BUILD_DIR:-build-gpu}")
+  bin=$build/bin
+  out=$(realpath -m "$out")
+  mkdir -p "$out/logs" || fail "expected a folder that can be written, got $out"
+  rm -f "$out"/bench-*.json "$out/train-124m.jsonl" "$out"/logs/*.log
+  gather_facts
+  fact[command]="tools/gpu_check.sh $arguments"
+  trap interrupted INT TERM
+  write_pages
+
+  local keep_going=-k
+  if command -v ninja >/dev/null; then
+    build_flags=(-G Ninja)
+    keep_going=-k0
+  fi
+  if [ -e .deps/versions.txt ]; then build_flags+=("-DISOLOSS_DEPS=$PWD/.deps"); fi
+  step configure 60 cmake -S . -B "$build" "${build_flags[@]}" -DCMAKE_BUILD_TYPE=Release -DISOLOSS_TESTS=ON \
+    -DISOLOSS_CUDA=ON "-DISOLOSS_NVCC=$nvcc" \
+    -DCMAKE_CUDA_ARCHITECTURES=native
+  step build 300 cmake --build "$build" --parallel "$(nproc)" --target tokenize train bench -- "$keep_going"
+  step build-tests 240 cmake --build "$build" --parallel "$(nproc)" --target test_gpu test_gpu_training -- "$keep_going"
+  verify=ran_some_tests
+  step kernels 150 "$bin/test_gpu"
+  verify=ran_some_tests
+  step training 90 "$bin/test_gpu_training"
+  run_bench operations 90
+  run_bench attention 60 attention_flash attention_flash_backward --shapes attention
+  run_bench products 60 gemm
+  run_bench training 60 train --config gpt2-124m
+  run_training
+  run_sanitizer
+
+  finished=yes
+  write_pages
+  say "$out/gpu_check.md: $(overall)"
+  [ "$(overall)" = passed ]
+}
+
+# Sourced by its test, which runs the functions alone.
+if [ "${BASH_SOURCE[0]}" = "$0" ]; then main "$@"; fi
