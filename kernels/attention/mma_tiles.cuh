@@ -102,7 +102,7 @@ struct OwnRows<m, width, true> {
 template <int m, int n, int width, bool held>
 DEVICE void add_dots(float (&sums)[m][n][4], const OwnRows<m, width, held>& own, const SharedTile<width>& partners) {
   constexpr int kSteps = width / 16, kUnrolled = held || width <= 64 ? kSteps : 2;
-  ROLLED for (int begin = 0; begin < kSteps; begin += kUnrolled) {
+  UNROLL_BY(1) for (int begin = 0; begin < kSteps; begin += kUnrolled) {
     UNROLL for (int k = begin; k < begin + kUnrolled; ++k) {
       std::uint32_t left[m][4];
       UNROLL for (int i = 0; i < m; ++i) own.left(left[i], i, k);
@@ -175,7 +175,7 @@ DEVICE unsigned kept_of_piece(const Dropout& dropout, const Sizes& sizes, int b,
     }
     return kept;
   }
-  ROLLED for (int e = 0; e < 4; ++e) {
+  UNROLL_BY(1) for (int e = 0; e < 4; ++e) {
     const int r = row + piece_row(e), c = column + piece_column(e);
     const int q = keys_down ? c : r, k = keys_down ? r : c;
     kept |= (dropout.keep(dropout.element(sizes, b, h, q, k)) ? 1u : 0u) << e;
@@ -193,7 +193,7 @@ struct Kept {
   template <bool keys_down>
   DEVICE void draw(const Dropout& dropout, const Sizes& sizes, int b, int h, int row, int column) {
     bits = 0;
-    ROLLED for (int piece = 0; piece < m * n; ++piece) {
+    UNROLL_BY(1) for (int piece = 0; piece < m * n; ++piece) {
       const int r = row + piece / n * 16, c = column + piece % n * 8;
       bits |= static_cast<std::uint64_t>(kept_of_piece<keys_down>(dropout, sizes, b, h, r, c)) << (4 * piece);
     }

@@ -6,7 +6,6 @@
 //   DYNAMIC_SHARED(bf16, tiles);           bf16* tiles: the launch's dynamic shared memory
 //   UNROLL for (…)                         #pragma unroll
 //   UNROLL_BY(n) for (…)                   #pragma unroll n
-//   ROLLED for (…)                         #pragma unroll 1: stays a loop
 #pragma once
 
 #include <cstdint>
@@ -21,7 +20,6 @@
 #define UNROLL _Pragma("unroll")
 #define ISOLOSS_PRAGMA(text) _Pragma(#text)
 #define UNROLL_BY(n) ISOLOSS_PRAGMA(unroll n)
-#define ROLLED UNROLL_BY(1)
 #else
 #include "simt/cuda.h"
 #endif

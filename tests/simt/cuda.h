@@ -22,7 +22,6 @@
 #define DYNAMIC_SHARED(type, name) type* const name = static_cast<type*>(::simt::dynamic_shared())
 #define UNROLL
 #define UNROLL_BY(n)
-#define ROLLED
 #define SIMT_WHERE ::simt::Location where = ::simt::Location::current()
 
 #if defined(__SANITIZE_THREAD__)
