@@ -305,10 +305,10 @@ void fail(const std::string& what, Location where) {
 void make_shared(SharedSite& site, std::size_t bytes) {
   const ExecutorCode here;
   g.static_shared += bytes;
-  // `launch` asks for more than 48 KiB only by what is dynamic.
-  const std::size_t with_dynamic = g.static_shared + (g.dynamic_bytes <= kMaxStaticShared ? g.dynamic_bytes : 0);
-  if (with_dynamic > kMaxStaticShared)
-    fail("more than 48 KiB of static and dynamic shared memory", Location::current());
+  if (g.static_shared > kMaxStaticShared) fail("more than 48 KiB of static shared memory", Location::current());
+  if (g.static_shared + g.dynamic_bytes > kMaxShared) {
+    fail("more than 227 KiB of static and dynamic shared memory", Location::current());
+  }
   site.memory = poisoned(bytes);
   site.block = g.block;
   g.shared.push_back(site.memory);
