@@ -9,7 +9,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <source_location>
 #include <string>
 
 #include "kernels/core/cuda_device.h"
@@ -17,7 +16,14 @@
 
 namespace simt {
 
-using Location = std::source_location;
+/// A place in a source. std::source_location by hand, since clang 14 does not have it.
+struct Location {
+  const char* file = "";
+  unsigned line = 0;
+};
+/// As a default argument: where the function is called.
+#define SIMT_HERE \
+  ::simt::Location { __builtin_FILE(), static_cast<unsigned>(__builtin_LINE()) }
 
 struct Dim3 {
   unsigned x = 1, y = 1, z = 1;
