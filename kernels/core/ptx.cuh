@@ -16,8 +16,8 @@
 #else
 #include "simt/ptx_host.h"
 #define ISOLOSS_PTX(device, host) host
-#define ISOLOSS_WHERE , ::simt::Location where = SIMT_HERE
-#define ISOLOSS_ONLY_WHERE ::simt::Location where = SIMT_HERE
+#define ISOLOSS_WHERE , ::simt::Location where = ::simt::Location::current()
+#define ISOLOSS_ONLY_WHERE ::simt::Location where = ::simt::Location::current()
 #endif
 
 namespace isoloss {

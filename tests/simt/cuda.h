@@ -22,7 +22,7 @@
 #define DYNAMIC_SHARED(type, name) type* const name = static_cast<type*>(::simt::dynamic_shared())
 #define UNROLL
 #define UNROLL_BY(n)
-#define SIMT_WHERE ::simt::Location where = SIMT_HERE
+#define SIMT_WHERE ::simt::Location where = ::simt::Location::current()
 
 #if defined(__SANITIZE_THREAD__)
 // Compilers do not watch the functions of <cstring>; under watch their calls go to race_hooks.cpp.

@@ -103,13 +103,13 @@ const char* name_of(Collective kind) {
 }
 
 std::string text(const Location& where) {
-  const std::string_view path = where.file;
+  const std::string_view path = where.file_name();
   const auto slash = path.rfind('/');
-  return fmt::format("{}:{}", slash == std::string_view::npos ? path : path.substr(slash + 1), where.line);
+  return fmt::format("{}:{}", slash == std::string_view::npos ? path : path.substr(slash + 1), where.line());
 }
 
 bool same(const Location& a, const Location& b) {
-  return a.line == b.line && (a.file == b.file || std::strcmp(a.file, b.file) == 0);
+  return a.line() == b.line() && (a.file_name() == b.file_name() || std::strcmp(a.file_name(), b.file_name()) == 0);
 }
 
 void wake(unsigned thread) { g.warps[thread / 32].ready |= 1u << (thread % 32); }
@@ -305,9 +305,9 @@ void fail(const std::string& what, Location where) {
 void make_shared(SharedSite& site, std::size_t bytes) {
   const ExecutorCode here;
   g.static_shared += bytes;
-  if (g.static_shared > kMaxStaticShared) fail("more than 48 KiB of static shared memory", SIMT_HERE);
+  if (g.static_shared > kMaxStaticShared) fail("more than 48 KiB of static shared memory", Location::current());
   if (g.static_shared + g.dynamic_bytes > kMaxShared) {
-    fail("more than 227 KiB of static and dynamic shared memory", SIMT_HERE);
+    fail("more than 227 KiB of static and dynamic shared memory", Location::current());
   }
   site.memory = poisoned(bytes);
   site.block = g.block;

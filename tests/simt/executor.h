@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <source_location>
 #include <string>
 
 #include "kernels/core/cuda_device.h"
@@ -16,14 +17,24 @@
 
 namespace simt {
 
-/// A place in a source. std::source_location by hand, since clang 14 does not have it.
-struct Location {
-  const char* file = "";
-  unsigned line = 0;
+#if __has_builtin(__builtin_source_location)
+using Location = std::source_location;
+#else  // clang 14
+class Location {
+ public:
+  static constexpr Location current(const char* file = __builtin_FILE(), unsigned line = __builtin_LINE()) {
+    Location location;
+    location.file_ = file, location.line_ = line;
+    return location;
+  }
+  constexpr const char* file_name() const { return file_; }
+  constexpr unsigned line() const { return line_; }
+
+ private:
+  const char* file_ = "";
+  unsigned line_ = 0;
 };
-/// As a default argument: where the function is called.
-#define SIMT_HERE \
-  ::simt::Location { __builtin_FILE(), static_cast<unsigned>(__builtin_LINE()) }
+#endif
 
 struct Dim3 {
   unsigned x = 1, y = 1, z = 1;

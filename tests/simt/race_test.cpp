@@ -19,8 +19,8 @@ using simt::contains;
 using simt::error_of;
 
 /// The line of the call, to find it again in a report.
-std::string here(int offset, simt::Location where = SIMT_HERE) {
-  return "race_test.cpp:" + std::to_string(static_cast<int>(where.line) + offset);
+std::string here(int offset, simt::Location where = simt::Location::current()) {
+  return "race_test.cpp:" + std::to_string(static_cast<int>(where.line()) + offset);
 }
 
 enum class Sync { none, warp, block };
