@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "engine/step_runner.h"
+#include "kernels/core/error.h"
 
 namespace isoloss {
 
@@ -68,8 +69,12 @@ class CudaSteps : public StepRunner {
     for (auto& slot : slots_) slot = std::make_unique<Slot>(device_, in_bytes_, out_bytes_);
   }
   ~CudaSteps() override {
-    machine_.synchronize();
-    device_.synchronize(copies_);
+    try {
+      machine_.synchronize();
+      device_.synchronize(copies_);
+    } catch (const CudaFailure&) {
+      // A step failed on the device. Whoever waited for it was told, and nothing runs there any more.
+    }
     if (graph_ != nullptr) device_.destroy_graph(graph_);
     device_.destroy_stream(copies_);
   }
@@ -118,7 +123,11 @@ class CudaSteps : public StepRunner {
     const bool ahead = !drain && observer == nullptr;  // whoever watches sees a step before the next one begins
     if (taken_ == submitted_ || (ahead && taken_ + 1 == submitted_)) return std::nullopt;
     const Slot& slot = *slots_[static_cast<std::size_t>(taken_ % kSlots)];
-    device_.synchronize_event(slot.end.get());
+    try {
+      device_.synchronize_event(slot.end.get());
+    } catch (const CudaFailure& failure) {
+      fail_run("cuda", "the device to finish a step", failure.what());
+    }
     if (observer != nullptr) observer->step_finished();
     StepResult result;
     for (int micro = 0; micro < micro_batches_; ++micro) result.loss += static_cast<double>(slot.out[micro]);

@@ -29,6 +29,19 @@ class SpoiledDevice : public simt::HostDevice {
   std::int64_t k_;
 };
 
+/// A device that fails while a step runs, as after a bad access to memory: every wait from then on says so.
+class FailingDevice : public simt::HostDevice {
+ public:
+  void synchronize(Stream) override { expect_alive(); }
+  void synchronize_event(Event) override { expect_alive(); }
+  bool failed = false;
+
+ private:
+  void expect_alive() const {
+    if (failed) throw CudaFailure("an illegal memory access was encountered");
+  }
+};
+
 /// A model on a device, and what feeds it.
 struct Running {
   Running(const ModelSpec& spec, Precision precision, const std::shared_ptr<CudaDevice>& device)
@@ -86,6 +99,17 @@ TEST_CASE("check: a product that is a twentieth off is found and named") {
     CHECK(error.find("mlp.c_proj") != std::string::npos);
     CHECK(error.find(": linear.y] expected ") != std::string::npos);
   }
+}
+
+TEST_CASE("a device that fails in a step is one line of error, and the end of the run is in order") {
+  const auto device = std::make_shared<FailingDevice>();
+  Running running(tiny_spec(), Precision::fp32, device);
+  auto steps = make_step_runner(running.model);
+  running.step(*steps, 0);
+  device->failed = true;
+  CHECK(error_of([&] { steps->next(/*drain=*/true); }) ==
+        "1 [cuda] expected the device to finish a step, got an illegal memory access was encountered");
+  steps.reset();  // waits for the device, which answers with the failure again
 }
 
 TEST_CASE("profile: every operation of the captured step is timed once a step") {
