@@ -108,6 +108,24 @@ TEST_CASE("SIGINT and SIGTERM: the step is finished, the newest checkpoint is of
   }
 }
 
+TEST_CASE("a run that goes on on another device says that its bits will differ, on the same one it says nothing") {
+  const Workspace workspace;
+  const std::vector<std::string> long_run = {"--set", "run.steps=100000", "--set", "run.checkpoint_every=0"};
+  const auto interrupted = [&](std::vector<std::string> more) {
+    more.insert(more.end(), long_run.begin(), long_run.end());
+    ProcessOptions options;
+    options.signal = SIGINT;
+    options.signal_after_seconds = 0.6;
+    const ProcessResult result = run(workspace.train("moved", more), options);
+    CHECK_MESSAGE(result.exit_code == 130, result.err);
+    return result.err;
+  };
+  const std::string complaint = "started on cpu, goes on on ref";
+  CHECK(interrupted({"--device", "cpu"}).find("started on") == std::string::npos);
+  CHECK(interrupted({"--device", "cpu", "--resume"}).find("started on") == std::string::npos);
+  CHECK(interrupted({"--device", "ref", "--resume"}).find(complaint) != std::string::npos);
+}
+
 TEST_CASE("a full disk is one line and exit 1; what was there stays, and the run goes on when there is room") {
   const Workspace workspace;
   REQUIRE(run(workspace.train("whole")).exit_code == 0);

@@ -55,7 +55,8 @@ void print_plan(const TrainingPlan& plan, const Configuration& configuration) {
 }
 
 /// The checkpoint to resume from; nothing when the run is finished already.
-std::optional<Checkpoint> checkpoint_of(const fs::path& folder, const Configuration& configuration) {
+std::optional<Checkpoint> checkpoint_of(const fs::path& folder, const Configuration& configuration,
+                                        const std::string& device) {
   const Manifest manifest = read_manifest(folder);
   const std::string now = to_json(configuration, folder);
   if (manifest.config != now) {
@@ -63,6 +64,11 @@ std::optional<Checkpoint> checkpoint_of(const fs::path& folder, const Configurat
                "another one: " + first_difference(manifest.config, now));
   }
   if (manifest.status == RunStatus::finished) return std::nullopt;
+  const bool checks = manifest.device == "check" || device == "check";  // which runs the device that auto chooses
+  if (manifest.device != device && !checks) {
+    warn(fmt::format("{}: started on {}, goes on on {}: its bits will not be those of a run that stayed on one device",
+                     folder.string(), manifest.device, device));
+  }
   auto checkpoint = latest_checkpoint(folder, [](std::string_view why) { warn(why); });
   if (!checkpoint) fail_input(folder.string(), "a checkpoint to resume from", "none");
   return checkpoint;
@@ -121,7 +127,7 @@ int train(const Options& options) {
   const fs::path folder = run_folder(options);
   std::optional<Checkpoint> resume;
   if (options.resume) {
-    resume = checkpoint_of(folder, configuration);
+    resume = checkpoint_of(folder, configuration, device.name);
     if (!resume) {
       say(fmt::format("{}: the run is finished", folder.string()));
       return 0;
