@@ -20,46 +20,27 @@ namespace isoloss {
 
 namespace {
 
+#define ISOLOSS_STRING_OF(text) #text
+#define ISOLOSS_STRING(macro) ISOLOSS_STRING_OF(macro)
+// clang-format off
+#define ISOLOSS_CUBLASLT_FUNCTIONS(X) \
+  X(Create) X(Destroy) X(GetVersion) X(GetStatusString) X(Matmul) X(MatmulAlgoCheck) X(MatmulAlgoGetHeuristic) \
+  X(MatmulDescCreate) X(MatmulDescDestroy) X(MatmulDescSetAttribute) \
+  X(MatmulPreferenceCreate) X(MatmulPreferenceDestroy) X(MatmulPreferenceSetAttribute) \
+  X(MatrixLayoutCreate) X(MatrixLayoutDestroy) X(MatrixLayoutSetAttribute)
+// clang-format on
+
 /// The functions used of the library.
 struct Functions {
-  DynamicLibrary library{"libcublasLt.so.13", "libcublasLt.so.12", "libcublasLt.so"};
-#define ISOLOSS_FUNCTION(name) decltype(::cublasLt##name)* name = nullptr
-  ISOLOSS_FUNCTION(Create);
-  ISOLOSS_FUNCTION(Destroy);
-  ISOLOSS_FUNCTION(GetVersion);
-  ISOLOSS_FUNCTION(GetStatusString);
-  ISOLOSS_FUNCTION(Matmul);
-  ISOLOSS_FUNCTION(MatmulAlgoCheck);
-  ISOLOSS_FUNCTION(MatmulAlgoGetHeuristic);
-  ISOLOSS_FUNCTION(MatmulDescCreate);
-  ISOLOSS_FUNCTION(MatmulDescDestroy);
-  ISOLOSS_FUNCTION(MatmulDescSetAttribute);
-  ISOLOSS_FUNCTION(MatmulPreferenceCreate);
-  ISOLOSS_FUNCTION(MatmulPreferenceDestroy);
-  ISOLOSS_FUNCTION(MatmulPreferenceSetAttribute);
-  ISOLOSS_FUNCTION(MatrixLayoutCreate);
-  ISOLOSS_FUNCTION(MatrixLayoutDestroy);
-  ISOLOSS_FUNCTION(MatrixLayoutSetAttribute);
+  // The version of the headers, since other versions may number their constants otherwise.
+  DynamicLibrary library{"libcublasLt.so." ISOLOSS_STRING(CUBLAS_VER_MAJOR)};
+#define ISOLOSS_FUNCTION(name) decltype(::cublasLt##name)* name = nullptr;
+  ISOLOSS_CUBLASLT_FUNCTIONS(ISOLOSS_FUNCTION)
 #undef ISOLOSS_FUNCTION
 
   Functions() {
-#define ISOLOSS_FUNCTION(name) library.load(name, "cublasLt" #name)
-    ISOLOSS_FUNCTION(Create);
-    ISOLOSS_FUNCTION(Destroy);
-    ISOLOSS_FUNCTION(GetVersion);
-    ISOLOSS_FUNCTION(GetStatusString);
-    ISOLOSS_FUNCTION(Matmul);
-    ISOLOSS_FUNCTION(MatmulAlgoCheck);
-    ISOLOSS_FUNCTION(MatmulAlgoGetHeuristic);
-    ISOLOSS_FUNCTION(MatmulDescCreate);
-    ISOLOSS_FUNCTION(MatmulDescDestroy);
-    ISOLOSS_FUNCTION(MatmulDescSetAttribute);
-    ISOLOSS_FUNCTION(MatmulPreferenceCreate);
-    ISOLOSS_FUNCTION(MatmulPreferenceDestroy);
-    ISOLOSS_FUNCTION(MatmulPreferenceSetAttribute);
-    ISOLOSS_FUNCTION(MatrixLayoutCreate);
-    ISOLOSS_FUNCTION(MatrixLayoutDestroy);
-    ISOLOSS_FUNCTION(MatrixLayoutSetAttribute);
+#define ISOLOSS_FUNCTION(name) library.load(name, "cublasLt" #name);
+    ISOLOSS_CUBLASLT_FUNCTIONS(ISOLOSS_FUNCTION)
 #undef ISOLOSS_FUNCTION
   }
 };
