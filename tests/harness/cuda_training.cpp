@@ -22,7 +22,10 @@ constexpr TrainingVariant kVariants[] = {
        spec.norm_position = NormPosition::post, spec.positions = Positions::sinusoidal, spec.mlp = Mlp::gelu;
        spec.window = 5, spec.dropout = 0.1, spec.tie_embeddings = false, spec.bias = false;
      }},
-    {"ReLU²", [](ModelSpec& spec) { spec.mlp = Mlp::relu2; }}};
+    {"ReLU², no positions", [](ModelSpec& spec) { spec.mlp = Mlp::relu2, spec.positions = Positions::none; }},
+    {"learned positions and RoPE, grouped queries, GELU by tanh", [](ModelSpec& spec) {
+       spec.positions = Positions::learned_rope, spec.heads = 4, spec.kv_heads = 2, spec.mlp = Mlp::gelu_tanh;
+     }}};
 
 }  // namespace
 
