@@ -1,14 +1,17 @@
 // AdamW (Loshchilov and Hutter, arXiv 1711.05101), one pass over flat ranges.
 //
-//   adamw   parameter [n], gradient [n], m [n], v [n], factor [1] -> parameter_out [n], m_out [n], v_out [n]
+//   adamw   parameter [n], gradient [n], m [n], v [n], factor [1] -> parameter_out [n], m_out [n], v_out [n],
+//                                                                    working bf16 [n]
 //
-// The outputs are always the buffers of parameter, m and v: the operation updates in place. With g = factor · gradient:
+// The first three outputs are always the buffers of parameter, m and v: the operation updates in place. working, the
+// new parameter rounded to bf16, exists where the attribute `working` says so (cuda). With g = factor · gradient:
 //   parameter *= 1 - learning_rate · weight_decay      for the first decay_count elements
 //   m = beta1 · m + (1 - beta1) · g
 //   v = beta2 · v + (1 - beta2) · g²
 //   parameter -= learning_rate · (m / bias_correction1) / (sqrt(v / bias_correction2) + epsilon)
-// Attributes: beta1, beta2, epsilon, weight_decay, decay_count. The learning rate and the bias corrections come from
-// the step's state. All tensors share one real dtype. No scratch. 14 FLOPs an element; 4 reads and 3 writes.
+// Attributes: beta1, beta2, epsilon, weight_decay, decay_count, working (default 0). The learning rate and the bias
+// corrections come from the step's state. All other tensors share one real dtype. No scratch. 14 FLOPs an element; 4
+// reads and 3 writes.
 #pragma once
 
 #include "kernels/core/op.h"

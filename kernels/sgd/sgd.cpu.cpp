@@ -13,11 +13,14 @@ void sgd_cpu(DeviceContext& context, const OpCall& call) {
   const std::int64_t decay_count = call.attributes.integer("decay_count");
   const float* gradient = call.in[1].as<float>();
   const float factor = call.in[3].as<float>()[0];
-  float *parameter = call.out[0].as<float>(), *m = call.out[1].as<float>();
+  float *parameter = call.out[0].as<float>(), *m = call.out[1].as<float>();  // m null: no momentum
   parallel_for(call.in[0].count(), kElementwiseGrain, [&](std::int64_t begin, std::int64_t end) {
     for_each_vec(begin, end, [=](std::int64_t i, auto lanes) {
-      const Vec velocity = fma(load(m + i, lanes), momentum, load(gradient + i, lanes) * factor);
-      store(velocity, m + i, lanes);
+      Vec velocity = load(gradient + i, lanes) * factor;
+      if (m != nullptr) {
+        velocity = fma(load(m + i, lanes), momentum, velocity);
+        store(velocity, m + i, lanes);
+      }
       const Vec kept = load(parameter + i, lanes) * leading(i, decay_count, decay, 1.0f);
       store(fma(velocity, -learning_rate, kept), parameter + i, lanes);
     });

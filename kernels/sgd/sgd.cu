@@ -7,7 +7,7 @@ namespace isoloss {
 namespace {
 
 struct SgdArguments {
-  float *parameter, *m;
+  float *parameter, *m;  ///< m null: no momentum
   const float *gradient, *factor;
   bf16* working;  ///< null: there is none
   const StepState* state;
@@ -22,7 +22,9 @@ __global__ void __launch_bounds__(kElementThreads) update(const __grid_constant_
   const auto learning_rate = static_cast<float>(p.state->learning_rate);
   const auto decay = static_cast<float>(1 - p.state->learning_rate * p.weight_decay);
   const float factor = *p.factor;
-  auto parameter = Pack<float>::load(p.parameter, at, p.count), m = Pack<float>::load(p.m, at, p.count);
+  auto parameter = Pack<float>::load(p.parameter, at, p.count);
+  Pack<float> m{};
+  if (p.m != nullptr) m = Pack<float>::load(p.m, at, p.count);
   const auto gradient = Pack<float>::load(p.gradient, at, p.count);
   Pack<bf16, kPack<float>> rounded;
   UNROLL for (int i = 0; i < kPack<float>; ++i) {
@@ -34,7 +36,7 @@ __global__ void __launch_bounds__(kElementThreads) update(const __grid_constant_
     rounded.set(i, value);
   }
   parameter.store(p.parameter, at, p.count);
-  m.store(p.m, at, p.count);
+  if (p.m != nullptr) m.store(p.m, at, p.count);
   if (p.working != nullptr) rounded.store(p.working, at, p.count);
 }
 

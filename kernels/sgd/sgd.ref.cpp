@@ -12,11 +12,12 @@ void sgd_ref(DeviceContext& context, const OpCall& call) {
     const std::int64_t decay_count = call.attributes.integer("decay_count");
     const T* gradient = call.in[1].as<T>();
     const T factor = call.in[3].as<T>()[0];
-    T *parameter = call.out[0].as<T>(), *m = call.out[1].as<T>();
+    T *parameter = call.out[0].as<T>(), *m = call.out[1].as<T>();  // m null: no momentum
     for (std::int64_t i = 0; i < call.in[0].count(); ++i) {
       if (i < decay_count) parameter[i] *= decay;
-      m[i] = momentum * m[i] + factor * gradient[i];
-      parameter[i] -= learning_rate * m[i];
+      T velocity = factor * gradient[i];
+      if (m != nullptr) m[i] = velocity += momentum * m[i];
+      parameter[i] -= learning_rate * velocity;
     }
   });
 }

@@ -64,6 +64,24 @@ TEST_CASE("sgd") {
   check_op(sgd_case("several tasks", 40003, 20001));
 }
 
+TEST_CASE("sgd without momentum needs no m, and is the step along the gradient") {
+  OpCase test = sgd_case("no momentum", 40003, 20001);
+  test.attributes.set("beta1", 0);
+  std::erase_if(test.inputs, [](const CaseInput& input) { return input.port == "m"; });
+  check_op(test);
+  test.attributes.set("beta1", 0.9);
+  const auto failures = failures_of(test, find_op("sgd"), nullptr);
+  REQUIRE(failures.size() == 1);
+  CHECK(failures[0].find("[sgd] expected m f64[40003], got") != std::string::npos);
+
+  StepState state;
+  state.learning_rate = 0.5;
+  const Attributes attributes = {{"beta1", 0}, {"weight_decay", 0}, {"decay_count", 0}};
+  const LaunchResult result =
+      step("sgd", attributes, state, {{f32({1}), {10}}, {f32({1}), {4}}, {}, {f32({1}), {0.5}}});
+  CHECK(result.out[0][0] == 9);
+}
+
 TEST_CASE("optimizers: decay_count beyond the parameters is an error") {
   for (const OpCase& test : {adamw_case("too many", 5, 6), sgd_case("too many", 5, 6), adamw_case("negative", 5, -1)}) {
     const auto failures = failures_of(test, find_op(test.op), nullptr);

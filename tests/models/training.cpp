@@ -90,6 +90,25 @@ TEST_CASE("a stopped run that resumes gives the bits of the run that never stopp
   }
 }
 
+TEST_CASE("SGD trains with momentum and without, which keeps no moments") {
+  const test::TemporaryFolder folder;
+  const ModelSpec spec = tiny_spec();
+  RunConfig config = tiny_config(spec);
+  config.optimizer.kind = OptimizerKind::sgd;
+  config.optimizer.learning_rate = 0.1;
+  config.run.steps = 40;
+  config.run.checkpoint_every = 20;
+  for (const double momentum : {0.0, 0.9}) {
+    CAPTURE(momentum);
+    config.optimizer.beta1 = momentum;
+    const fs::path run = folder.path() / std::to_string(momentum);
+    const Outcome outcome = train(run, spec, config);
+    CHECK(outcome.val_losses.back() < outcome.val_losses.front() - 0.05);
+    const SafetensorsFile moments(run / "checkpoints/step_00000020/optimizer.safetensors");
+    CHECK(moments.tensors().empty() == (momentum == 0));
+  }
+}
+
 TEST_CASE("2 micro-batches equal 1, dropout included") {
   const test::TemporaryFolder folder;
   ModelSpec spec = tiny_spec();
