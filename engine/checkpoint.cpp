@@ -56,8 +56,7 @@ nlohmann::ordered_json json_of(const FileDigest& digest) {
   return {{"bytes", digest.bytes}, {"xxh64", hexadecimal(digest.checksum)}};
 }
 
-template <class T>
-nlohmann::ordered_json json_of(const std::optional<T>& value) {
+nlohmann::ordered_json json_of(const std::optional<double>& value) {
   return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json();
 }
 
@@ -148,22 +147,17 @@ void save_checkpoint(const fs::path& run, const TrainingState& state, std::vecto
   const fs::path checkpoints = checkpoints_of(run);
   const fs::path folder = checkpoints / fmt::format("{}{:08d}", kPrefix, state.step);
   guarded(checkpoints, [&] {
-    fs::create_directories(checkpoints);
+    if (fs::create_directories(checkpoints)) sync_directory(run);
     remove_leftovers(checkpoints);
   });
   if (!is_whole(folder)) {
     TemporaryFolder temporary(checkpoints / (folder.filename().string() + std::string(kTemporary)));
     const FileDigest model_digest = write_safetensors(temporary.path() / kModel, std::move(model));
     const FileDigest optimizer_digest = write_safetensors(temporary.path() / kOptimizer, std::move(optimizer));
-    nlohmann::ordered_json json = {{"format", 1},
-                                   {"step", state.step},
-                                   {"tokens", state.tokens},
-                                   {"flops", state.flops},
-                                   {"seconds", state.seconds},
-                                   {"joules", json_of(state.joules)},
-                                   {"seed", state.seed},
-                                   {"best_val_loss", json_of(state.best_val_loss)},
-                                   {"best_step", state.best_step}};
+    nlohmann::ordered_json json = {
+        {"format", 1},          {"step", state.step},       {"tokens", state.tokens},
+        {"flops", state.flops}, {"seconds", state.seconds}, {"joules", json_of(state.joules)},
+        {"seed", state.seed}};
     json["files"] = {{kModel, json_of(model_digest)}, {kOptimizer, json_of(optimizer_digest)}};
     write_file_atomically(temporary.path() / kState, json.dump(2) + "\n");
     temporary.rename_to(folder);
@@ -185,8 +179,6 @@ Checkpoint open_checkpoint(const fs::path& folder) {
     state.seconds = json.at("seconds").get<double>();
     state.joules = optional_number(json.at("joules"));
     state.seed = json.at("seed").get<std::uint64_t>();
-    state.best_val_loss = optional_number(json.at("best_val_loss"));
-    state.best_step = json.at("best_step").get<std::int64_t>();
     if (step_of(folder) && *step_of(folder) != state.step) {
       fail_input(path.string() + " step", fmt::format("{}, as the folder's name says", *step_of(folder)),
                  fmt::format("{}", state.step));

@@ -25,8 +25,6 @@ struct TrainingState {
   double seconds = 0;  ///< device seconds spent training
   std::optional<double> joules;
   std::uint64_t seed = 0;
-  std::optional<double> best_val_loss;
-  std::int64_t best_step = 0;
   bool operator==(const TrainingState&) const = default;
 };
 

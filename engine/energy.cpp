@@ -16,13 +16,17 @@ std::optional<std::uint64_t> read_number(const std::string& path) {
 }
 }  // namespace
 
-EnergyMeter::EnergyMeter(const Machine& machine) : machine_(machine) {
+EnergyMeter::EnergyMeter(const Machine& machine, const std::string& powercap) : machine_(machine) {
   if (!machine_.on_host()) {
     gpu_last_ = machine_.cuda().joules();
     return;
   }
-  for (int package = 0; package < 16; ++package) {
-    const std::string folder = fmt::format("/sys/class/powercap/intel-rapl:{}/", package);
+  for (int zone = 0; zone < 16; ++zone) {
+    const std::string folder = fmt::format("{}/intel-rapl:{}/", powercap, zone);
+    // Beside the packages there may be "psys", the whole board, packages included.
+    std::string name;
+    std::ifstream(folder + "name") >> name;
+    if (!name.starts_with("package")) continue;
     const auto now = read_number(folder + "energy_uj");
     const auto range = read_number(folder + "max_energy_range_uj");
     if (now && range) counters_.push_back({folder + "energy_uj", *now, *range});

@@ -14,7 +14,8 @@ namespace isoloss {
 /// nothing where the counters cannot be read (most virtual machines, and for processors most users other than root).
 class EnergyMeter {
  public:
-  explicit EnergyMeter(const Machine& machine);
+  /// `powercap`: where Linux shows the counters of processors.
+  explicit EnergyMeter(const Machine& machine, const std::string& powercap = "/sys/class/powercap");
   std::optional<double> take();
 
  private:

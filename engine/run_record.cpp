@@ -51,34 +51,34 @@ void append_line(int descriptor, const fs::path& path, const std::string& text) 
   fail_run(path.string(), "room for a line", why);
 }
 
-/// Cuts the lines past `step` and a torn last line; returns the step of the last line that stays, -1 without one.
-std::int64_t cut_lines(const fs::path& path, std::int64_t step) {
+/// Cuts the lines past `step` and a torn last line; returns the last line that stays, null without one.
+nlohmann::json cut_lines(const fs::path& path, std::int64_t step) {
   std::error_code ignored;
-  if (!fs::exists(path, ignored)) return -1;
+  if (!fs::exists(path, ignored)) return {};
   std::size_t keep = 0;
-  std::int64_t last_step = -1;
+  nlohmann::json last;
   {
     const MappedFile file(path);
     const std::string_view text(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
     for (int line = 1; keep < text.size(); ++line) {
       const std::size_t end = text.find('\n', keep);
       if (end == std::string_view::npos) break;
-      const nlohmann::json json = nlohmann::json::parse(text.substr(keep, end - keep), nullptr, false);
+      nlohmann::json json = nlohmann::json::parse(text.substr(keep, end - keep), nullptr, false);
       const auto found = json.is_object() ? json.find("step") : json.end();
       if (!json.is_object() || found == json.end() || !found->is_number_integer()) {
         fail_input(fmt::format("{}:{}", path.string(), line), "a JSON object with a step",
                    std::string(text.substr(keep, std::min<std::size_t>(end - keep, 80))));
       }
       if (found->get<std::int64_t>() > step) break;
-      last_step = found->get<std::int64_t>();
+      last = std::move(json);
       keep = end + 1;
     }
-    if (keep == text.size()) return last_step;
+    if (keep == text.size()) return last;
   }
   if (::truncate(path.c_str(), static_cast<off_t>(keep)) != 0) {
     fail_run(path.string(), "a file that can be cut", std::strerror(errno));
   }
-  return last_step;
+  return last;
 }
 
 nlohmann::ordered_json files_json(const std::vector<DataFileRecord>& files) {
@@ -232,6 +232,7 @@ RunRecord::RunRecord(fs::path folder, Manifest manifest) : folder_(std::move(fol
   write_file_atomically(folder_ / kManifest, to_json(manifest_));
   log_ = open_for_appending(folder_ / kLog);
   evaluations_ = open_for_appending(folder_ / kEvaluations);
+  sync_directory(folder_);  // what sync() writes is of no use in files that a power cut leaves without names
 }
 
 RunRecord RunRecord::create(const fs::path& folder, const Manifest& manifest) {
@@ -241,6 +242,7 @@ RunRecord RunRecord::create(const fs::path& folder, const Manifest& manifest) {
   std::error_code error;
   fs::create_directories(folder, error);
   if (error) fail_run(folder.string(), "a folder that can be made", error.message());
+  sync_directory(folder.has_parent_path() ? folder.parent_path() : fs::path("."));
   return RunRecord(folder, manifest);
 }
 
@@ -248,9 +250,13 @@ RunRecord RunRecord::resume(const fs::path& folder, std::int64_t step) {
   Manifest manifest = read_manifest(folder);
   manifest.status = RunStatus::running;
   cut_lines(folder / kLog, step);
-  const std::int64_t evaluated = cut_lines(folder / kEvaluations, step);
+  const nlohmann::json evaluated = cut_lines(folder / kEvaluations, step);
   RunRecord record(folder, std::move(manifest));
-  record.last_evaluated_step_ = evaluated;
+  if (!evaluated.is_null()) {
+    record.last_.step = evaluated.at("step").get<std::int64_t>();
+    const auto loss = evaluated.find("val_loss");
+    if (loss != evaluated.end() && loss->is_number()) record.last_.val_loss = loss->get<double>();
+  }
   record.sync();
   return record;
 }
@@ -265,7 +271,7 @@ RunRecord::RunRecord(RunRecord&& other) noexcept
       manifest_(std::move(other.manifest_)),
       log_(std::exchange(other.log_, -1)),
       evaluations_(std::exchange(other.evaluations_, -1)),
-      last_evaluated_step_(other.last_evaluated_step_) {}
+      last_(other.last_) {}
 
 void RunRecord::update(const Manifest& manifest) {
   write_file_atomically(folder_ / kManifest, to_json(manifest));
@@ -282,7 +288,7 @@ void RunRecord::append(const LogLine& line) { append_line(log_, folder_ / kLog, 
 
 void RunRecord::append(const EvalLine& line) {
   append_line(evaluations_, folder_ / kEvaluations, to_json(line));
-  last_evaluated_step_ = line.step;
+  last_ = {line.step, line.val_loss};
 }
 
 void RunRecord::sync() {

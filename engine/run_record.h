@@ -101,7 +101,9 @@ class RunRecord {
   void append(const LogLine& line);
   void append(const EvalLine& line);
   /// Step of the newest line of eval.jsonl, -1 when there is none: a resumed run does not evaluate that step again.
-  std::int64_t last_evaluated_step() const { return last_evaluated_step_; }
+  std::int64_t last_evaluated_step() const { return last_.step; }
+  /// Its loss.
+  std::optional<double> last_val_loss() const { return last_.val_loss; }
   /// fsync of both files; call before each checkpoint, so that a checkpoint never knows more than the record.
   void sync();
 
@@ -110,7 +112,10 @@ class RunRecord {
   std::filesystem::path folder_;
   Manifest manifest_;
   int log_ = -1, evaluations_ = -1;  ///< descriptors, opened for appending
-  std::int64_t last_evaluated_step_ = -1;
+  struct {
+    std::int64_t step = -1;
+    std::optional<double> val_loss;
+  } last_;  ///< of eval.jsonl
 };
 
 /// The processor's name, "" where the system does not tell.

@@ -41,6 +41,7 @@ Trainer::Trainer(const RunConfig& config, TrainingModel& model, const TokenDatas
   if (!resume) return;
   state_ = resume->state;
   submitted_ = state_.step;
+  val_loss_ = record_.last_val_loss();
   load_model(model_.store(), resume->model());
   load_optimizer(model_.store(), resume->optimizer());
 }
@@ -65,7 +66,9 @@ StepReport Trainer::book(const StepResult& result, bool wanted) {
   state_.tokens += tokens_per_step_;
   state_.flops = static_cast<double>(state_.step) * step_flops_;
   state_.seconds += result.seconds;
-  if (joules && (state_.joules || state_.step == 1)) state_.joules = state_.joules.value_or(0) + *joules;
+  // A sum with a gap would be too small without saying so: from a gap on there is none.
+  const bool known = state_.step == 1 || state_.joules.has_value();
+  state_.joules = known && joules ? std::optional(state_.joules.value_or(0) + *joules) : std::nullopt;
   if (!std::isfinite(result.loss) || !std::isfinite(grad_norm_)) diverged(result.loss, grad_norm_);
   const double speed = static_cast<double>(tokens_per_step_) / result.seconds;
   if (state_.step % run.log_every == 0 || wanted) {
@@ -80,10 +83,6 @@ void Trainer::evaluate_now() {
   if (stop()) return;  // cut short: not a measurement; a resumed run evaluates this step again
   val_loss_ = evaluation.loss;
   if (!std::isfinite(evaluation.loss)) diverged(evaluation.loss, grad_norm_);
-  if (!state_.best_val_loss || evaluation.loss < *state_.best_val_loss) {
-    state_.best_val_loss = evaluation.loss;
-    state_.best_step = state_.step;
-  }
   record_.append(EvalLine{state_.step, state_.tokens, state_.flops, state_.seconds, state_.joules, evaluation.loss,
                           evaluation.blocks});
 }
@@ -98,10 +97,12 @@ void Trainer::write_checkpoint() {
 
 void Trainer::diverged(double loss, double norm) {
   record_.set_status(RunStatus::diverged);
+  const auto unsigned_nan = [](double value) { return std::isnan(value) ? std::abs(value) : value; };  // not "-nan"
   std::string bad = first_bad(model_.store(), /*gradients=*/true);
   if (bad.empty()) bad = first_bad(model_.store(), /*gradients=*/false);
   fail_run(fmt::format("step {}", state_.step), "a finite loss and gradient",
-           fmt::format("loss {:g}, gradient norm {:g}{}{}", loss, norm, bad.empty() ? "" : "; first bad: ", bad));
+           fmt::format("loss {:g}, gradient norm {:g}{}{}", unsigned_nan(loss), unsigned_nan(norm),
+                       bad.empty() ? "" : "; first bad: ", bad));
 }
 
 RunStatus Trainer::run() {

@@ -23,8 +23,6 @@ TrainingState state_at(std::int64_t step) {
   state.flops = static_cast<double>(step) * 1e12 / 3;
   state.seconds = 0.1 * static_cast<double>(step);
   state.seed = 18446744073709551615u;
-  state.best_val_loss = 4.0 / 3;
-  state.best_step = step - 1;
   return state;
 }
 
@@ -77,7 +75,6 @@ TEST_CASE("a checkpoint gives state and tensors back bit for bit") {
   CHECK(weights[0] == 600);
   TrainingState with_joules = state_at(601);
   with_joules.joules = 1.0 / 7;
-  with_joules.best_val_loss.reset();
   save_checkpoint(run.path(), with_joules, Values(1).model(), Values(1).optimizer(), 2);
   CHECK(latest(run.path()).checkpoint->state == with_joules);
 }

@@ -153,6 +153,7 @@ TEST_CASE("resume cuts what is past the checkpoint and leaves the rest byte for 
     record.append(eval_line(0));
     write_steps(record, 1, 5);
     CHECK(record.last_evaluated_step() == 4);
+    CHECK(record.last_val_loss() == 4.25);
     log_until_5 = read_file(log), eval_until_5 = read_file(eval);
     write_steps(record, 6, 9);
     whole_log = read_file(log), whole_eval = read_file(eval);
@@ -164,6 +165,7 @@ TEST_CASE("resume cuts what is past the checkpoint and leaves the rest byte for 
     CHECK(read_file(log) == log_until_5);
     CHECK(read_file(eval) == eval_until_5);
     CHECK(record.last_evaluated_step() == 4);
+    CHECK(record.last_val_loss() == 4.25);
     CHECK(read_manifest(folder / "run").status == RunStatus::running);
     write_steps(record, 6, 9);
   }
@@ -174,7 +176,11 @@ TEST_CASE("resume cuts what is past the checkpoint and leaves the rest byte for 
   put_file(log, whole_log.substr(0, whole_log.size() - 1));  // the last line lost its end
   { const RunRecord record = RunRecord::resume(folder / "run", 9); }
   CHECK(read_file(log) == whole_log.substr(0, whole_log.rfind('{')));
-  { const RunRecord record = RunRecord::resume(folder / "run", -1); }
+  {
+    const RunRecord record = RunRecord::resume(folder / "run", -1);
+    CHECK(record.last_evaluated_step() == -1);
+    CHECK_FALSE(record.last_val_loss());
+  }
   CHECK(read_file(log).empty());
 }
 
