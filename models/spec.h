@@ -53,7 +53,7 @@ std::string_view name_of(Positions positions);
 std::string_view name_of(Attention attention);
 std::string_view name_of(Mlp mlp);
 
-/// The active toggles in words, for the manifest and for messages: "rmsnorm, pre", "multi-query attention (8 heads)", …
+/// The active toggles in words, for the manifest: "rmsnorm, pre-norm", "multi-query (8 heads, 1 key head)", …
 std::vector<std::string> toggles_in_words(const ModelSpec& spec);
 
 }  // namespace isoloss
