@@ -13,7 +13,22 @@ namespace isoloss {
 bool Node::reads(ValueId value) const { return std::find(in.begin(), in.end(), value) != in.end(); }
 bool Node::writes(ValueId value) const { return std::find(out.begin(), out.end(), value) != out.end(); }
 
+namespace {
+/// So large that no machine holds it, so small that sums over all values of a graph fit 64 bits.
+constexpr std::int64_t kLargestValue = std::int64_t{1} << 40;
+
+void expect_possible_size(const Value& value) {
+  std::int64_t bytes = static_cast<std::int64_t>(bytes_of(value.type.dtype));
+  bool fits = true;
+  for (int i = 0; i < value.type.shape.rank(); ++i) {
+    fits = fits && !__builtin_mul_overflow(bytes, value.type.shape[i], &bytes) && bytes <= kLargestValue;
+  }
+  if (!fits) fail_input(value.name, "a tensor of at most 1 TiB", value.type.text());
+}
+}  // namespace
+
 ValueId Graph::add_value(Value value) {
+  expect_possible_size(value);
   values_.push_back(std::move(value));
   return static_cast<ValueId>(values_.size()) - 1;
 }

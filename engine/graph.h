@@ -55,7 +55,8 @@ class Graph {
   ValueId add_parameter(const std::string& name, const Shape& shape);
 
   /// Appends a node and returns its output values, one per port (kAbsent where the shape rule gives none).
-  /// Throws Error `[name: op] …` when the inputs do not fit.
+  /// Throws Error (exit 2) `[op] …` when the inputs do not fit, and `[value] …` for one of more than 1 TiB (so do the
+  /// other functions that add values): sizes can then be summed without a thought of overflow.
   std::vector<ValueId> add(std::string_view op, const std::string& name, const Attributes& attributes,
                            const std::vector<ValueId>& inputs);
   /// The same for ops of which only the first output matters to the builder.

@@ -52,7 +52,9 @@ void fill(T* out, const ParameterInfo& info, std::uint64_t seed) {
 }  // namespace
 
 void ParameterStore::declare(const std::string& name, const Shape& shape, Initialisation init, std::int64_t rows) {
-  if (has(name)) throw std::logic_error("parameter " + name + " declared twice");
+  if (!index_.emplace(name, parameters_.size()).second) {
+    throw std::logic_error("parameter " + name + " declared twice");
+  }
   parameters_.push_back({name, shape, init, rows < 0 ? shape[0] : rows, 0, shape.rank() >= 2});
 }
 
@@ -128,15 +130,12 @@ void ParameterStore::initialise(std::uint64_t seed) {
   to_machine(Part::values);
 }
 
-bool ParameterStore::has(std::string_view name) const {
-  return std::any_of(parameters_.begin(), parameters_.end(), [&](const auto& info) { return info.name == name; });
-}
+bool ParameterStore::has(std::string_view name) const { return index_.contains(name); }
 
 const ParameterInfo& ParameterStore::info(std::string_view name) const {
-  for (const ParameterInfo& parameter : parameters_) {
-    if (parameter.name == name) return parameter;
-  }
-  throw std::logic_error(fmt::format("the model has no parameter '{}'", name));
+  const auto found = index_.find(name);
+  if (found == index_.end()) throw std::logic_error(fmt::format("the model has no parameter '{}'", name));
+  return parameters_[found->second];
 }
 
 Tensor ParameterStore::view(const Buffer& buffer, const ParameterInfo& info, DType dtype) const {

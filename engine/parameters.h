@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -104,6 +106,7 @@ class ParameterStore {
   DType dtype_;
   Machine machine_ = DeviceKind::cpu;
   std::vector<ParameterInfo> parameters_;
+  std::map<std::string, std::size_t, std::less<>> index_;  ///< of parameters_ by name: looked up by every launch
   std::int64_t elements_ = 0, decaying_ = 0;
   Range values_, gradients_;
   std::vector<Range> moments_;

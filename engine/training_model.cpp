@@ -176,6 +176,20 @@ std::vector<NamedTensor> optimizer_tensors(const ParameterStore& store) {
   return tensors;
 }
 
+namespace {
+constexpr const char *kTokenTable = "transformer.wte.weight", *kClassifier = "lm_head.weight";
+
+/// Files made by other programs carry a tied classifier a second time. Where it is not the table, the model was untied,
+/// and half of it would be lost.
+void expect_tied(const SafetensorsFile& file, const StoredTensor& table) {
+  const StoredTensor& classifier = file.at(kClassifier, table.shape);
+  if (classifier.type != table.type || !std::ranges::equal(classifier.bytes, table.bytes)) {
+    fail_input(fmt::format("{} {}", file.path().string(), kClassifier),
+               fmt::format("the values of {}, since model.tie_embeddings = true", table.name), "others");
+  }
+}
+}  // namespace
+
 void load_model(ParameterStore& store, const std::filesystem::path& weights) {
   const SafetensorsFile file(weights);
   // Some published GPT-2 files leave the prefix out.
@@ -188,11 +202,12 @@ void load_model(ParameterStore& store, const std::filesystem::path& weights) {
   store.to_host(ParameterStore::Part::values);
   for (const ParameterInfo& info : store.all()) load(file, stored_name(info.name), info, store.host_value(info.name));
   for (const StoredTensor& tensor : file.tensors()) {
-    // Files made by other programs carry the causal masks as tensors, and the tied classifier a second time.
+    // Files made by other programs carry the causal masks as tensors.
     const bool mask = tensor.name.ends_with(".attn.bias") || tensor.name.ends_with(".attn.masked_bias");
-    const bool tied = tensor.name == "lm_head.weight";
-    const std::string name = prefixed || tied ? tensor.name : std::string(prefix) + tensor.name;
-    if (!store.has(name) && !mask && !tied) {
+    const bool classifier = tensor.name == kClassifier;
+    if (classifier && !store.has(kClassifier)) expect_tied(file, *file.find(stored_name(kTokenTable)));
+    const std::string name = prefixed || classifier ? tensor.name : std::string(prefix) + tensor.name;
+    if (!store.has(name) && !mask && !classifier) {
       fail_input(weights.string(), "only tensors that the configured model has", tensor.name);
     }
   }

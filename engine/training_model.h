@@ -92,7 +92,8 @@ Evaluation evaluate(Executor& executor, const EvalWindows& windows, const std::f
 /// what the store's to_host() last fetched.
 std::vector<NamedTensor> model_tensors(const ParameterStore& store);
 std::vector<NamedTensor> optimizer_tensors(const ParameterStore& store);
-/// Fills the parameters from a file: every one must be there with its shape and nothing else may be.
+/// Fills the parameters from a file: every one must be there with its shape, and nothing else may be but the causal
+/// masks of other programs and, where the classifier is tied, a copy of the token table under its name.
 void load_model(ParameterStore& store, const std::filesystem::path& weights);
 void load_optimizer(ParameterStore& store, const std::filesystem::path& moments);
 

@@ -12,6 +12,7 @@
 
 using namespace isoloss;
 using namespace isoloss::test;
+using namespace std::string_literals;
 namespace fs = std::filesystem;
 
 namespace {
@@ -49,6 +50,14 @@ bool has_checkpoint(const std::string& folder) {
     if (entry.path().extension() != ".tmp") return true;
   }
   return false;
+}
+
+/// A finished run as a kill just before its end would have left it.
+void pretend_unfinished(const std::string& folder) {
+  std::string manifest = read_file(folder + "/manifest.json");
+  manifest.replace(manifest.find("\"finished\""), 10, "\"running\"");
+  write_file_atomically(folder + "/manifest.json", manifest);
+  fs::remove(folder + "/model.safetensors");
 }
 }  // namespace
 
@@ -167,11 +176,7 @@ TEST_CASE("a checkpoint cut short is passed over for the one before it") {
   interrupt.signal_after_seconds = 1.0;
   run(workspace.train("cut", {"--set", "run.steps=40"}), interrupt);
   if (fs::exists(workspace.path("cut") + "/model.safetensors")) {
-    // This machine was quick; pretend that the end never came.
-    std::string manifest = read_file(workspace.path("cut") + "/manifest.json");
-    manifest.replace(manifest.find("\"finished\""), 10, "\"running\"");
-    write_file_atomically(workspace.path("cut") + "/manifest.json", manifest);
-    fs::remove(workspace.path("cut") + "/model.safetensors");
+    pretend_unfinished(workspace.path("cut"));  // this machine was quick
   }
   std::vector<fs::path> checkpoints;
   for (const auto& entry : fs::directory_iterator(workspace.path("cut") + "/checkpoints")) {
@@ -186,4 +191,38 @@ TEST_CASE("a checkpoint cut short is passed over for the one before it") {
   CHECK(resumed.err.find("warning: ") != std::string::npos);
   CHECK(resumed.err.find(checkpoints.back().filename().string()) != std::string::npos);
   check_same_run(workspace.path("whole"), workspace.path("cut"));
+}
+
+TEST_CASE("a run killed just before it was finished goes on to say its validation loss") {
+  const Workspace workspace;
+  REQUIRE(run(workspace.train("run")).exit_code == 0);
+  pretend_unfinished(workspace.path("run"));
+  const ProcessResult resumed = run(workspace.train("run", {"--resume"}));
+  REQUIRE_MESSAGE(resumed.exit_code == 0, resumed.err);
+  const std::string evaluations = read_file(workspace.path("run") + "/eval.jsonl");
+  const auto at = evaluations.rfind("\"val_loss\":");
+  REQUIRE(at != std::string::npos);
+  const std::string loss = evaluations.substr(at + 11, 4);  // "4.87"; the message has two digits more
+  CHECK_MESSAGE(resumed.err.find("40 steps, validation loss " + loss) != std::string::npos, resumed.err);
+}
+
+TEST_CASE("a run does not go on with other data under the same names") {
+  const Workspace workspace;
+  REQUIRE(run(workspace.train("run")).exit_code == 0);
+  pretend_unfinished(workspace.path("run"));
+  const std::string shard = workspace.tokens() + "/train_000000.bin";
+  const std::string before = read_file(shard);
+  std::string changed = before;
+  changed.replace(changed.size() - 2, 2, before.ends_with("a\0"s) ? "b\0"s : "a\0"s);
+  write_file_atomically(shard, changed);
+  const ProcessResult resumed = run(workspace.train("run", {"--resume"}));
+  CHECK(resumed.exit_code == 2);
+  CHECK_MESSAGE(ends_with_one_error(resumed.err), resumed.err);
+  CHECK_MESSAGE(resumed.err.find("expected the data that the run was started with, got other data: data.train, file 1 "
+                                 "was train_000000.bin of SHA-256 ") != std::string::npos,
+                resumed.err);
+  write_file_atomically(shard, before);
+  write_file_atomically(workspace.tokens() + "/tokenizer.json",
+                        read_file(workspace.tokens() + "/tokenizer.json") + "\n");
+  CHECK(run(workspace.train("run", {"--resume"})).err.find("the tokenizer beside the shards") != std::string::npos);
 }

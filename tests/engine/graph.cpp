@@ -7,6 +7,7 @@
 
 #include "engine/executor.h"
 #include "engine/plan.h"
+#include "tests/harness/files.h"
 
 using namespace isoloss;
 
@@ -208,4 +209,15 @@ TEST_CASE("null-like use: planning and counting need no memory") {
   const double expected = 3 * 2 * rows * kWidth * kWidth + 3 * 2 * rows * kWidth * kVocab;
   CHECK(graph.cost().matmul_flops == doctest::Approx(expected).epsilon(1e-12));
   CHECK(plan_text(graph, plan_memory(graph, DeviceKind::cpu, 2)).find("linear_backward") != std::string::npos);
+}
+
+TEST_CASE("a value that no machine could hold is one line, not an overflow") {
+  Graph graph;
+  const auto error = [&](const Shape& shape) { return test::error_of([&] { graph.add_parameter("table", shape); }); };
+  constexpr std::int64_t large = std::int64_t{1} << 24;
+  CHECK(error({large, large, large, large}) ==
+        "2 [table] expected a tensor of at most 1 TiB, got f32[16777216, 16777216, 16777216, 16777216]");
+  CHECK(error({large, large}).starts_with("2 [table]"));
+  CHECK(error({large, large / 1024 + 1}).starts_with("2 [table]"));
+  CHECK(error({large, 16384}).empty());  // 2^40 bytes
 }

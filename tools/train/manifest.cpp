@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -30,19 +31,16 @@ std::string tokenizer_hash(const TokenDataset& data) {
   return fs::exists(file) ? sha256_of_file(file) : "";
 }
 
-std::vector<std::string> toggles_of(const ModelSpec& spec, const nlohmann::ordered_json& config) {
-  std::vector<std::string> toggles;
-  for (const char* key : {"norm", "norm_position", "final_norm", "positions", "attention", "mlp"}) {
-    if (std::string_view(key) == "norm_position" && spec.norm == Norm::none) continue;
-    toggles.push_back(fmt::format("{}: {}", key, config.at("model").at(key).get<std::string>()));
+/// The first file of `before` that is another one now, as the end of an error; "" when none is.
+std::string changed_file(const std::vector<DataFileRecord>& before, const std::vector<DataFileRecord>& now) {
+  const auto text = [](const std::vector<DataFileRecord>& files, std::size_t at) {
+    return at < files.size() ? fmt::format("{} of SHA-256 {}", files[at].file, files[at].sha256) : "no more files";
+  };
+  for (std::size_t i = 0; i < std::max(before.size(), now.size()); ++i) {
+    if (text(before, i) != text(now, i))
+      return fmt::format("{} was {} and is {}", i + 1, text(before, i), text(now, i));
   }
-  toggles.push_back(spec.kv_heads == spec.heads ? "heads: multi-head"
-                    : spec.kv_heads == 1        ? "heads: multi-query"
-                                                : fmt::format("heads: grouped-query ({})", spec.kv_heads));
-  if (spec.window > 0) toggles.push_back(fmt::format("window: {}", spec.window));
-  if (spec.dropout > 0) toggles.push_back(fmt::format("dropout: {}", spec.dropout));
-  toggles.push_back(spec.tie_embeddings ? "embeddings: tied" : "embeddings: untied");
-  return toggles;
+  return {};
 }
 }  // namespace
 
@@ -52,7 +50,7 @@ Manifest describe_run(const Configuration& configuration, const std::string& con
   Manifest manifest;
   manifest.name = identity.name;
   manifest.config = config_json;
-  manifest.toggles = toggles_of(configuration.model, nlohmann::ordered_json::parse(config_json));
+  manifest.toggles = toggles_in_words(configuration.model);
   manifest.parameters_total = plan.store.trained();
   manifest.parameters_active = active_parameters(configuration.model, plan.store);
   manifest.parameters_embedding = embedding_parameters(plan.store);
@@ -82,6 +80,17 @@ Manifest describe_run(const Configuration& configuration, const std::string& con
     manifest.sweep = identity.sweep_label;
   }
   return manifest;
+}
+
+void expect_same_data(const Manifest& before, const Manifest& now, const std::string& where) {
+  const auto expect_same = [&](const char* what, const std::string& changed) {
+    if (!changed.empty()) {
+      fail_input(where, "the data that the run was started with", fmt::format("other data: {} {}", what, changed));
+    }
+  };
+  expect_same("data.train, file", changed_file(before.train, now.train));
+  expect_same("data.val, file", changed_file(before.val, now.val));
+  if (before.tokenizer_sha256 != now.tokenizer_sha256) expect_same("the tokenizer", "beside the shards is another one");
 }
 
 std::string first_difference(const std::string& before, const std::string& now) {

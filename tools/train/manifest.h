@@ -19,6 +19,10 @@ Manifest describe_run(const Configuration& configuration, const std::string& con
                       const TokenDataset& train, const TokenDataset& val, const EvalWindows& validation,
                       const RunIdentity& identity);
 
+/// A run goes on with the bits it was started with: throws an input error at `where` that names the first shard, or the
+/// tokenizer, that is another one now.
+void expect_same_data(const Manifest& before, const Manifest& now, const std::string& where);
+
 /// The first key at which two configurations (JSON objects) differ, with both values, as one line.
 std::string first_difference(const std::string& before, const std::string& now);
 

@@ -141,6 +141,7 @@ int train(const Options& options) {
   const Manifest manifest =
       describe_run(configuration, config_json, plan, train_data, val_data, validation,
                    {folder.filename().string(), device.name, gpu, options.sweep_label, options.init_from});
+  if (resume) expect_same_data(read_manifest(folder), manifest, folder.string());
   expect_fits(plan, graphs, config, device.machine);
   TrainingModel model(std::move(plan), config, device.machine);
   if (!resume) {
