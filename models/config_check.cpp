@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <limits>
+
 #include "kernels/core/error.h"
 
 namespace isoloss {
@@ -24,12 +26,16 @@ void check_effects(const Configuration& configuration) {
   const ModelSpec& model = configuration.model;
   const OptimizerKind optimizer = configuration.run.optimizer.kind;
   const ScheduleKind schedule = configuration.run.schedule.kind;
+  const TrainingConfig& run = configuration.run.run;
+  const ScheduleConfig& steps = configuration.run.schedule;
   const auto reject = [&](const char* key, bool without_effect, const std::string& needed) {
     if (without_effect && configuration.explicit_keys.contains(key)) {
       fail_input(key, needed + ", since it has no effect otherwise", "it set all the same");
     }
   };
   reject("model.rope_theta", !model.has_rope(), "model.positions = rope or learned+rope");
+  reject("model.rope_theta", model.head_width() == 2,
+         "heads wider than 2, whose only pair turns by 1 a position whatever theta is");
   reject("model.norm_position", model.norm == Norm::none, "a model.norm other than none");
   reject("model.window", model.window >= model.context,
          fmt::format("0 or a window shorter than model.context ({})", model.context));
@@ -37,6 +43,9 @@ void check_effects(const Configuration& configuration) {
   reject("optimizer.epsilon", optimizer == OptimizerKind::sgd, "optimizer.kind = adamw");
   reject("schedule.decay_steps", schedule == ScheduleKind::constant, "a schedule.kind other than constant");
   reject("schedule.final_fraction", schedule == ScheduleKind::constant, "a schedule.kind other than constant");
+  for (const char* key : {"schedule.kind", "schedule.decay_steps", "schedule.final_fraction"}) {
+    reject(key, steps.warmup_steps >= run.steps, fmt::format("schedule.warmup_steps below run.steps ({})", run.steps));
+  }
 }
 
 }  // namespace
@@ -45,11 +54,22 @@ void check_configuration(const Configuration& configuration) {
   configuration.model.validate();
   check_effects(configuration);
   const TrainingConfig& run = configuration.run.run;
-  const std::int64_t micro_tokens = run.micro_batch * configuration.model.context;
+  const std::int64_t context = configuration.model.context;
+  constexpr std::int64_t kMostTokens = std::numeric_limits<std::int32_t>::max();
+  if (run.micro_batch > kMostTokens / context) {
+    fail_input("run.micro_batch",
+               fmt::format("at most {} sequences of model.context ({}) tokens", kMostTokens / context, context),
+               fmt::format("{}", run.micro_batch));
+  }
+  if (run.eval_tokens != 0 && run.eval_tokens < context) {
+    fail_input("run.eval_tokens", fmt::format("0 (all) or at least one window of model.context ({}) tokens", context),
+               fmt::format("{}", run.eval_tokens));
+  }
+  const std::int64_t micro_tokens = run.micro_batch * context;
   if (run.batch_tokens % micro_tokens != 0) {
     fail_input("run.batch_tokens",
-               fmt::format("a multiple of run.micro_batch times model.context ({} * {} = {})", run.micro_batch,
-                           configuration.model.context, micro_tokens),
+               fmt::format("a multiple of run.micro_batch times model.context ({} * {} = {})", run.micro_batch, context,
+                           micro_tokens),
                fmt::format("{}", run.batch_tokens));
   }
   const ScheduleConfig& schedule = configuration.run.schedule;

@@ -149,7 +149,8 @@ std::string_view precision_name(Precision precision) {
   return "bf16";
 }
 
-bool is_positive(double value) { return value > 0; }
+/// Above 0 in the precision that models compute in, too.
+bool is_positive(double value) { return static_cast<float>(value) > 0 && std::isfinite(static_cast<float>(value)); }
 bool is_not_negative(double value) { return value >= 0; }
 bool is_below_one(double value) { return value >= 0 && value < 1; }
 bool is_fraction(double value) { return value >= 0 && value <= 1; }
@@ -163,6 +164,7 @@ std::vector<ConfigKey> make_keys() {
   constexpr std::int64_t kOpen = std::numeric_limits<std::int64_t>::max();
   constexpr auto kNorms = std::array{Norm::layernorm, Norm::rmsnorm, Norm::none};
   const char* const zero_up = "a number of at least 0";
+  const char* const positive = "a number above 0 that float32 can hold";
   const char* const below_one = "a number from 0 up to, not including, 1";
   return {
       choice("model.kind", std::array{ModelKind::transformer, ModelKind::lstm}, name_of, ISOLOSS_FIELD(model.kind)),
@@ -180,7 +182,7 @@ std::vector<ConfigKey> make_keys() {
              std::array{Positions::learned, Positions::rope, Positions::learned_rope, Positions::sinusoidal,
                         Positions::none},
              name_of, ISOLOSS_FIELD(model.positions)),
-      number("model.rope_theta", "a number above 0", is_positive, ISOLOSS_FIELD(model.rope_theta)),
+      number("model.rope_theta", positive, is_positive, ISOLOSS_FIELD(model.rope_theta)),
       choice("model.attention", std::array{Attention::flash, Attention::naive, Attention::cudnn}, name_of,
              ISOLOSS_FIELD(model.attention)),
       integer("model.window", 0, kLarge, ISOLOSS_FIELD(model.window)),
@@ -204,7 +206,7 @@ std::vector<ConfigKey> make_keys() {
       number("optimizer.learning_rate", zero_up, is_not_negative, ISOLOSS_FIELD(run.optimizer.learning_rate)),
       number("optimizer.beta1", below_one, is_below_one, ISOLOSS_FIELD(run.optimizer.beta1)),
       number("optimizer.beta2", below_one, is_below_one, ISOLOSS_FIELD(run.optimizer.beta2)),
-      number("optimizer.epsilon", "a number above 0", is_positive, ISOLOSS_FIELD(run.optimizer.epsilon)),
+      number("optimizer.epsilon", positive, is_positive, ISOLOSS_FIELD(run.optimizer.epsilon)),
       number("optimizer.weight_decay", zero_up, is_not_negative, ISOLOSS_FIELD(run.optimizer.weight_decay)),
       number("optimizer.clip_norm", "a number of at least 0 (0: no clipping)", is_not_negative,
              ISOLOSS_FIELD(run.optimizer.clip_norm)),
@@ -254,7 +256,11 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 std::string text_of(const ConfigValue& value) {
   if (const auto* flag = std::get_if<bool>(&value)) return *flag ? "true" : "false";
   if (const auto* whole = std::get_if<std::int64_t>(&value)) return fmt::format("{}", *whole);
-  if (const auto* real = std::get_if<double>(&value)) return fmt::format("{}", *real);
+  if (const auto* real = std::get_if<double>(&value)) {
+    const std::string text = fmt::format("{}", *real);
+    const bool looks_whole = text.find_first_not_of("-0123456789") == std::string::npos;
+    return looks_whole ? text + ".0" : text;  // as in "expected an integer, got 1000.0"
+  }
   if (const auto* text = std::get_if<std::string>(&value)) return fmt::format("\"{}\"", *text);
   return "an array";
 }

@@ -68,13 +68,14 @@ TEST_CASE("train: bad configurations and data") {
       {"id beyond the vocabulary", {"--set", "data.train=" + workspace.path("beyond.bin")}, 2, "beyond.bin"},
       {"vocabulary against the tokenizer", {"--set", "model.vocab=300"}, 2, "model.vocab"},
       {"context longer than the data",
-       {"--set", "model.context=4096000", "--set", "run.batch_tokens=0", "--set", "run.micro_batch=1"},
+       {"--set", "model.context=4096000", "--set", "run.batch_tokens=4096000", "--set", "run.micro_batch=1", "--set",
+        "run.eval_tokens=0"},
        2,
-       ""},
+       "4096001 tokens"},
       {"weights for a run that goes on", {"--resume", "--init-from", "w.safetensors"}, 2, "--init-from"},
       {"missing weights", {"--init-from", workspace.path("none.safetensors")}, 2, "none.safetensors"},
       {"foreign weights", {"--init-from", workspace.path("foreign.bin")}, 2, "foreign.bin"},
-      {"resume without a run", {"--resume"}, 2, ""},
+      {"resume without a run", {"--resume"}, 2, "manifest.json"},
   };
   for (const BadInput& bad : corpus) {
     CAPTURE(bad.what);

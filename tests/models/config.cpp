@@ -87,6 +87,14 @@ TEST_CASE("defaults follow from other keys") {
   CHECK(load("model.norm_position = 'post'\nmodel.final_norm = 'rmsnorm'").model.final_norm == Norm::rmsnorm);
   CHECK(load("model.norm = 'none'\nmodel.final_norm = 'layernorm'").model.final_norm == Norm::layernorm);
   CHECK(load("", {"run.batch_tokens=128", "run.micro_batch=2"}).run.run.batch_tokens == 128);
+
+  ModelSpec spec;
+  spec.width = 96, spec.mlp_ratio = 2.665;  // 255.84
+  CHECK(spec.hidden() == 256);
+  for (const auto& [vocab, padded] : {std::pair{1, 64}, {64, 64}, {65, 128}, {50257, 50304}}) {
+    spec.vocab = vocab;
+    CHECK(spec.padded_vocab() == padded);
+  }
 }
 
 TEST_CASE("layers: extended files, the file, then --set, and only the last two are explicit") {
@@ -132,6 +140,7 @@ TEST_CASE("--set takes TOML values and bare words") {
         "2 [--set model.norm=batch] expected layernorm, rmsnorm or none, got \"batch\"");
   CHECK(set_error("run.steps=many") ==
         "2 [--set run.steps=many] expected an integer from 1 to 2147483647, got \"many\"");
+  CHECK(set_error("run.steps=1e3") == "2 [--set run.steps=1e3] expected an integer from 1 to 2147483647, got 1000.0");
   CHECK(set_error("run.steps=1\nrun.seed=2").substr(0, 12) == "2 [--set run");
   Override suite{"model.nrom=none", "suite.toml variant layernorm"};
   CHECK(error_of([&] { load_configuration("nano", {suite}); }) ==
@@ -177,6 +186,12 @@ TEST_CASE("every key refuses what is out of its range, NaN and infinity included
   CHECK_FALSE(load_error("model.dropout = 1.0").empty());
   CHECK_FALSE(load_error("schedule.final_fraction = 1.1").empty());
   CHECK_FALSE(load_error("optimizer.epsilon = 0").empty());
+  // What is 0 or infinite in float32 would make 0 / 0 of a parameter without gradient, or of an angle.
+  CHECK(load_error("optimizer.epsilon = 1e-60") ==
+        "2 [DIR/c.toml:1 optimizer.epsilon] expected a number above 0 that float32 can hold, got 1e-60");
+  CHECK_FALSE(load_error("model.positions = 'rope'\nmodel.rope_theta = 1e-60").empty());
+  CHECK_FALSE(load_error("model.positions = 'rope'\nmodel.rope_theta = 1e60").empty());
+  CHECK(load_error("model.positions = 'rope'\nmodel.rope_theta = 1e30").empty());
   CHECK_FALSE(load_error("model.width = 99999999999999999999").empty());  // beyond 64 bits: TOML itself refuses
 }
 
@@ -215,6 +230,12 @@ TEST_CASE("values that do not fit together name the key") {
         "2 [model.kind] expected transformer, since lstm is not available yet in this version, got lstm");
   CHECK(load_error("schedule.kind = 'wsd'\nschedule.decay_steps = 200\nrun.steps = 100")
             .find("2 [schedule.decay_steps]") == 0);
+  CHECK(load_error("model.context = 16777216\nrun.micro_batch = 128") ==
+        "2 [run.micro_batch] expected at most 127 sequences of model.context (16777216) tokens, got 128");
+  CHECK(load_error("model.context = 16777216\nrun.micro_batch = 127").empty());
+  CHECK(load_error("model.context = 64\nrun.eval_tokens = 63") ==
+        "2 [run.eval_tokens] expected 0 (all) or at least one window of model.context (64) tokens, got 63");
+  CHECK(load_error("model.context = 64\nrun.eval_tokens = 64").empty());
 }
 
 TEST_CASE("a toggle without effect is an error where it was set explicitly") {
@@ -223,18 +244,21 @@ TEST_CASE("a toggle without effect is an error where it was set explicitly") {
   };
   const Case cases[] = {{"model.rope_theta", "500", "model.positions=learned", "model.positions=rope"},
                         {"model.rope_theta", "500", "model.positions=none", "model.positions=learned+rope"},
-                        {"model.norm_position", "post", "model.norm=none", "model.norm=rmsnorm"},
+                        {"model.norm_position", "'post'", "model.norm=none", "model.norm=rmsnorm"},
                         {"model.window", "64", "model.context=64", "model.context=65"},
                         {"model.window", "64", "model.context=32", "model.context=128"},
                         {"optimizer.beta2", "0.9", "optimizer.kind=sgd", "optimizer.kind=adamw"},
                         {"optimizer.epsilon", "1e-6", "optimizer.kind=sgd", "optimizer.kind=adamw"},
                         {"schedule.decay_steps", "50", "schedule.kind=constant", "schedule.kind=linear"},
-                        {"schedule.final_fraction", "0.5", "schedule.kind=constant", "schedule.kind=wsd"}};
+                        {"schedule.final_fraction", "0.5", "schedule.kind=constant", "schedule.kind=wsd"},
+                        {"schedule.kind", "'linear'", "schedule.warmup_steps=100", "schedule.warmup_steps=99"},
+                        {"schedule.decay_steps", "50", "schedule.warmup_steps=100", "schedule.warmup_steps=99"},
+                        {"schedule.final_fraction", "0.5", "schedule.warmup_steps=100", "schedule.warmup_steps=99"}};
   const TemporaryFolder folder;
   for (const Case& example : cases) {
     INFO(example.key, " ", example.without);
     const std::string setting = std::string(example.key) + "=" + example.value;
-    const std::string text = std::string(example.key) + " = " + (example.value[0] == 'p' ? "'post'" : example.value);
+    const std::string text = std::string(example.key) + " = " + example.value;
     CHECK(load_error("", {setting, example.without}).find("2 [" + std::string(example.key) + "] expected ") == 0);
     CHECK(load_error(text, {example.without}).find("2 [" + std::string(example.key) + "] expected ") == 0);
     CHECK(load_error("", {setting, example.with}).empty());
@@ -243,6 +267,10 @@ TEST_CASE("a toggle without effect is an error where it was set explicitly") {
     put_file(folder / "top.toml", "extends = 'base.toml'");
     CHECK(error_of([&] { load_configuration((folder / "top.toml").string(), sets({example.without})); }).empty());
   }
+  // The one pair of a head of width 2 turns by theta^0 a position.
+  const std::vector<std::string> narrow = {"model.positions=rope", "model.rope_theta=500", "model.width=8"};
+  CHECK(load_error("model.heads = 4", narrow).find("2 [model.rope_theta] expected heads wider than 2") == 0);
+  CHECK(load_error("model.heads = 2", narrow).empty());
   put_file(folder / "base.toml", "model.window = 64");
   CHECK(load_configuration((folder / "top.toml").string(), sets({"model.context=32"})).model.window == 0);
   CHECK(load_configuration((folder / "top.toml").string(), sets({"model.context=128"})).model.window == 64);
