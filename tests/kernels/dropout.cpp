@@ -57,22 +57,37 @@ TEST_CASE("dropout keeps a share 1 - p and scales it; steps, sites and seeds dra
   const int n = 200000;
   const double p = 0.3;
   const DropoutMask mask(1, 2, 3, p), other_step(1, 3, 3, p), other_site(1, 2, 4, p), other_seed(2, 2, 3, p);
-  int kept = 0, same_step = 0, same_site = 0, same_seed = 0;
+  const DropoutMask large_seed(1 + (std::uint64_t{1} << 32), 2, 3, p);
+  int kept = 0, same_step = 0, same_site = 0, same_seed = 0, same_large = 0;
   for (std::uint64_t i = 0; i < n; ++i) {
     const bool keep = mask.keep(i);
     kept += keep;
     same_step += keep == other_step.keep(i);
     same_site += keep == other_site.keep(i);
     same_seed += keep == other_seed.keep(i);
+    same_large += keep == large_seed.keep(i);
   }
   // Five standard deviations of a binomial share.
   const double share = 1 - p, agreement = p * p + share * share;
   const auto spread = [&](double q) { return 5 * std::sqrt(q * (1 - q) / n); };
   CHECK(std::abs(kept / static_cast<double>(n) - share) < spread(share));
-  for (const int same : {same_step, same_site, same_seed}) {
+  for (const int same : {same_step, same_site, same_seed, same_large}) {
     CHECK(std::abs(same / static_cast<double>(n) - agreement) < spread(agreement));
   }
   CHECK(mask.scale == 1 / share);
+}
+
+TEST_CASE("dropout: an element whose draw is the threshold itself is kept, the next smaller draw is not") {
+  OpCase test = dropout_case("threshold", {16}, 0);
+  test.inputs[0].fill = Fill::values(Values(16, 1.0));
+  const DropoutMask mask(test.state.seed, static_cast<std::uint64_t>(test.state.step), 987654321, 0);
+  const std::uint32_t drawn = mask.draws(2)[1];  // of element 9
+  for (const DeviceKind device : {DeviceKind::ref, has_cuda() ? DeviceKind::cuda : DeviceKind::cpu}) {
+    test.attributes.set("p", drawn * 0x1p-32);
+    CHECK(run(test, device)[9] > 1);
+    test.attributes.set("p", (drawn + 1.0) * 0x1p-32);
+    CHECK(run(test, device)[9] == 0);
+  }
 }
 
 }  // namespace isoloss::test
