@@ -149,7 +149,6 @@ int train(const Options& options) {
     if (!options.init_from.empty()) load_model(model.store(), options.init_from);
   }
   RunRecord record = resume ? RunRecord::resume(folder, resume->state.step) : RunRecord::create(folder, manifest);
-  record.set_status(RunStatus::running);
 
   Profiler profiler(device.machine);
   if (device.checker) model.training().set_observer(device.checker.get());
