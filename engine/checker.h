@@ -1,5 +1,6 @@
-// The `check` device: runs every node of a fast device again on the specification, from the same inputs, and stops at
-// the first output that differs by more than rounding explains.
+// The `check` device: runs every node of a training graph again on the specification, from the same inputs, and stops
+// at the first output that differs by more than rounding explains. The optimizer's two operations, which stand in no
+// graph and work on all parameters at once, are left to their tests.
 #pragma once
 
 #include <vector>

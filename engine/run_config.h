@@ -35,7 +35,7 @@ struct ScheduleConfig {
 
 struct TrainingConfig {
   std::int64_t steps = 100;
-  std::int64_t batch_tokens = 0;  ///< targets per optimizer step, over all micro-batches; 0: micro_batch * context
+  std::int64_t batch_tokens = 0;  ///< targets per optimizer step: a whole number of micro-batches
   std::int64_t micro_batch = 1;   ///< sequences per micro-batch
   std::uint64_t seed = 1;
   std::int64_t eval_every = 0;   ///< 0: only at step 0 and at the end
