@@ -202,6 +202,32 @@ TEST_CASE("an output takes over the buffer of an input that dies there, where it
   CHECK(plan.offset(sum.out[0]) == plan.offset(sum.in[0]));
 }
 
+TEST_CASE("an output does not take over an input that it reads twice, or that somebody reads later") {
+  const auto offsets_of_sum = [](const Graph& graph) {
+    const MemoryPlan plan = plan_memory(graph, DeviceKind::cpu, 1);
+    const Node& sum = backward_of(graph, "sum", "add");
+    return std::pair(plan.offset(sum.in[0]), plan.offset(sum.out[0]));
+  };
+  const auto [twice, of_twice] = offsets_of_sum(small_graph([](Graph& g, ValueId x) {
+    const ValueId a = linear(g, "a", x);
+    return g.apply("add", "sum", {}, {a, a});
+  }));
+  CHECK(twice != of_twice);
+  const auto [read_later, of_read_later] = offsets_of_sum(small_graph([](Graph& g, ValueId x) {
+    const ValueId a = linear(g, "a", x), sum = g.apply("add", "sum", {}, {a, x});
+    return g.apply("add", "later", {}, {sum, a});
+  }));
+  CHECK(read_later != of_read_later);
+
+  Graph forward;
+  const TensorType real{DType::f32, {kRows, kTokens, kWidth}};
+  const ValueId x = forward.add_input("x", real);  // the caller may run again on what it filled
+  forward.apply("add", "sum", {}, {x, linear(forward, "a", x)});
+  forward.finish_forward();
+  const auto [filled, of_filled] = offsets_of_sum(forward);
+  CHECK(filled != of_filled);
+}
+
 TEST_CASE("null-like use: planning and counting need no memory") {
   const Graph graph = small_graph([](Graph& g, ValueId x) { return linear(g, "a", x); });
   const double rows = kRows * kTokens;
