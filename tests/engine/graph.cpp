@@ -126,10 +126,19 @@ TEST_CASE("gradients through residual additions, shared inputs and chains equal 
         },
         DType::f64));
   }
+  SUBCASE("a gradient that two share, the other of whom needs it after more has come to the one") {
+    check_gradients(small_graph(
+        [](Graph& g, ValueId x) {
+          const ValueId z = linear(g, "z", x), y = linear(g, "y", x), branch = linear(g, "b", linear(g, "a", y));
+          return g.apply("add", "s2", {}, {g.apply("add", "s1", {}, {y, z}), branch});
+        },
+        DType::f64));
+  }
   SUBCASE("a value added to itself") {
     check_gradients(small_graph(
         [](Graph& g, ValueId x) {
-          return g.apply("add", "twice", {}, {linear(g, "a", x), x});
+          const ValueId a = linear(g, "a", x);
+          return g.apply("add", "twice", {}, {a, a});
         },
         DType::f64));
   }
@@ -145,6 +154,16 @@ TEST_CASE("gradients through residual additions, shared inputs and chains equal 
   SUBCASE("shared weights inside the chain") {
     check_gradients(small_graph([](Graph& g, ValueId x) { return linear(g, "a", linear(g, "a", x)); }, DType::f64));
   }
+}
+
+TEST_CASE("two gradients of one value that a node computes stand in two buffers") {
+  const Graph graph = small_graph([](Graph& g, ValueId x) {
+    const ValueId a = linear(g, "a", x);
+    return g.apply("swiglu", "both", {}, {a, a});
+  });
+  const Node& node = backward_of(graph, "both", "swiglu_backward");
+  CHECK(node.out[0] != node.out[1]);
+  CHECK(mode_of(node, "dup") == Mode::write);
 }
 
 TEST_CASE("micro-batches accumulate parameter gradients, and the first one overwrites") {

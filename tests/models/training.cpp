@@ -109,6 +109,36 @@ TEST_CASE("SGD trains with momentum and without, which keeps no moments") {
   }
 }
 
+TEST_CASE("log_every thins the log, but never its last line; what a line says is so") {
+  const test::TemporaryFolder folder;
+  const ModelSpec spec = tiny_spec();
+  RunConfig config = tiny_config(spec);
+  config.run.log_every = 5;
+  const auto steps_of = [](const std::string& log) {
+    std::vector<int> steps;
+    std::istringstream lines(log);
+    for (std::string line; std::getline(lines, line);) steps.push_back(nlohmann::json::parse(line).at("step"));
+    return steps;
+  };
+  const Outcome whole = train(folder / "whole", spec, config);
+  CHECK(steps_of(whole.log) == std::vector{5, 10, 12});
+  CHECK(steps_of(train(folder / "stopped", spec, config, false, 6).log) == std::vector{5, 7});
+
+  const auto last = nlohmann::json::parse(whole.log.substr(whole.log.rfind('{')));
+  ParameterStore store;
+  const double flops = training_graph(spec, store, 4, 1).cost().flops;
+  CHECK(last.at("tokens") == 12 * 4 * 16);
+  CHECK(last.at("flops") == 12 * flops);
+  CHECK(last.at("learning_rate") == config.optimizer.learning_rate * schedule_factor(config.schedule, 11, 12));
+  double seconds = 0;
+  std::istringstream lines(whole.log);
+  for (std::string line; std::getline(lines, line);) {
+    const double now = nlohmann::json::parse(line).at("seconds");
+    CHECK(now > seconds);  // of the whole run, not of a step
+    seconds = now;
+  }
+}
+
 TEST_CASE("2 micro-batches equal 1, dropout included") {
   const test::TemporaryFolder folder;
   ModelSpec spec = tiny_spec();
