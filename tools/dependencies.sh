@@ -19,6 +19,11 @@ missing_packages() {
   done
 }
 
+on_terminal() { [ -t 0 ]; }
+
+# Whether sudo is there and either wants no password or can ask for it.
+can_sudo() { command -v sudo >/dev/null && { sudo -n true 2>/dev/null || on_terminal; }; }
+
 # Installs what is missing. Where that is not allowed, says which command would do it, and fails with nothing done.
 install_dependencies() {
   if ! command -v dpkg-query >/dev/null; then
@@ -30,7 +35,7 @@ install_dependencies() {
   if [ "${#missing[@]}" -eq 0 ]; then return 0; fi
   local as_root=()
   if [ "$(id -u)" -ne 0 ]; then
-    if ! command -v sudo >/dev/null || ! sudo -n true 2>/dev/null && [ ! -t 0 ]; then
+    if ! can_sudo; then
       say "error: [dependencies] expected root or sudo to install packages, got neither; as root, run:"
       say "  apt-get install -y --no-install-recommends ${missing[*]}"
       return 1

@@ -97,9 +97,11 @@ template <bool centred, bool to_w, bool to_b>
   Vec along_one = 0.0f, along_normal = 0.0f;
   for_each_vec(0, width, [&](std::int64_t i, auto lanes) {
     const Vec gradient = load(dy + i, lanes), normal = (load(x + i, lanes) - mean) * rstd;
-    const Vec flow = gradient * load(w + i, lanes);
-    if constexpr (centred) along_one += zero_beyond(flow, lanes);
-    along_normal += zero_beyond(flow * normal, lanes);
+    const Vec flow = gradient * load(w + i, lanes);  // zero beyond the row
+    if constexpr (centred) along_one += flow;
+    // Not `+= flow * normal`: whether that rounds once or twice, the compiler decides by what else the loop does, and
+    // dx would have other bits where dw is not wanted.
+    along_normal = fma(flow, normal, along_normal);
     if constexpr (to_w) store(fma(gradient, normal, load(dw + i, lanes)), dw + i, lanes);
     if constexpr (to_b) store(gradient + load(db + i, lanes), db + i, lanes);
   });

@@ -1,5 +1,6 @@
 // A corpus of bad inputs: each ends with its one-line error and the right exit code, and leaves nothing behind.
 #include <algorithm>
+#include <csignal>
 #include <cstring>
 #include <filesystem>
 
@@ -116,4 +117,15 @@ TEST_CASE("evaluate and generate: what is not there") {
   check_bad({program("evaluate"), "--run", workspace.path("nothing")}, 2, "nothing");
   check_bad({program("evaluate"), "--weights", "x.safetensors"}, 2, "--run");
   check_bad({program("generate"), "--run", workspace.path("nothing"), "--prompt", "x"}, 2, "nothing");
+}
+
+TEST_CASE("an instruction that the processor lacks is one line, too") {
+  const Workspace workspace;
+  ProcessOptions options;
+  options.signal = SIGILL;
+  options.signal_when = [&] { return fs::exists(workspace.path("run") + "/log.jsonl"); };
+  const ProcessResult result = run(workspace.train("run", {"--set", "run.steps=100000"}), options);
+  CHECK(result.signal == 0);
+  CHECK(result.exit_code == 1);
+  CHECK_MESSAGE(ends_with_one_error(result.err), result.err);
 }

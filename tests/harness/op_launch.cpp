@@ -9,13 +9,14 @@
 #include "kernels/core/bf16.h"
 #include "kernels/core/cuda_device.h"
 #include "kernels/core/parallel.h"
+#include "tests/harness/sanitized.h"
 
 namespace isoloss::test {
 
 namespace {
 
 // Bytes before and after; longer than any vector or prefetch a kernel may write.
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(ISOLOSS_ADDRESS_SANITIZED)
 constexpr std::size_t kGuard = 0;  // the sanitizer has its own, which ends the program at a read, too
 #else
 constexpr std::size_t kGuard = 512;

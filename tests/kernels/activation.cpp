@@ -51,9 +51,12 @@ TEST_CASE("activation: GELU's distribution and slope on registers") {
     slope = std::max(
         slope, std::abs(static_cast<double>(detail::gelu_slope(x)[0]) - activate_derivative(Activation::gelu, exact)));
   }
-  // A few roundings of numbers around 1.
-  CHECK(cumulative <= 2e-7);
-  CHECK(slope <= 2.5e-7);
+  // A few roundings of numbers around 1. Where a multiply-add rounds twice, nearly twice as many; every processor of
+  // that kind gives the same 2.13e-7 and 3.01e-7, as every other gives 1.68e-7 and 2.26e-7.
+  const volatile float one_and = 1 + 0x1p-12f, its_square = 1 + 0x1p-11f;  // less 2^-24, which only one rounding keeps
+  const bool rounds_once = fma(Vec(one_and), Vec(one_and), Vec(-its_square))[0] != 0;
+  CHECK(cumulative <= (rounds_once ? 2e-7 : 2.2e-7));
+  CHECK(slope <= (rounds_once ? 2.5e-7 : 3.1e-7));
   for (const float far : {5.7f, 40.0f, 1e30f}) {
     CHECK(activate<Activation::gelu>(far)[0] == far);
     CHECK(activate<Activation::gelu>(-far)[0] == 0.0f);

@@ -296,7 +296,9 @@ TEST_CASE("cudnn graph: computes what the specification computes") {
       {"window of one", {1, 5, 2, 1, 8, 1}},   {"window over all", {1, 4, 2, 1, 8, 9}},
       {"grouped, window", {2, 8, 6, 2, 8, 3}},
   };
-  for (const auto& [name, sizes] : cases) {
+  for (const auto& named : cases) {
+    const auto* name = named.first;  // not a structured binding: clang 14 captures none
+    const Sizes& sizes = named.second;
     CAPTURE(name);
     const AttentionDims dims = dims_of(sizes);
     const OpCase test{.name = name,

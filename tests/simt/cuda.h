@@ -10,6 +10,7 @@
 
 #include "kernels/core/bf16.h"
 #include "simt/executor.h"
+#include "tests/harness/sanitized.h"
 
 #define __global__ __attribute__((noinline)) static  // so that reports and debuggers know it by its name
 #define __device__
@@ -24,7 +25,7 @@
 #define UNROLL_BY(n)
 #define SIMT_WHERE ::simt::Location where = ::simt::Location::current()
 
-#if defined(__SANITIZE_THREAD__)
+#if defined(ISOLOSS_THREAD_SANITIZED)
 // Compilers do not watch the functions of <cstring>; under watch their calls go to race_hooks.cpp.
 asm("memcpy = simt_memcpy\n memmove = simt_memmove\n memset = simt_memset");
 #endif

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "simt/fiber.h"
+#include "tests/harness/sanitized.h"
 
 SimtIndex threadIdx, blockIdx;
 simt::Dim3 blockDim, gridDim;
@@ -20,7 +21,7 @@ namespace {
 
 constexpr unsigned kMaxThreads = 1024;
 constexpr std::size_t kMaxShared = 227 * 1024, kMaxStaticShared = 48 * 1024;
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(ISOLOSS_ADDRESS_SANITIZED)
 constexpr std::size_t kStack = 256 * 1024;
 #else
 constexpr std::size_t kStack = 64 * 1024;

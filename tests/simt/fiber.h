@@ -4,10 +4,12 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "tests/harness/sanitized.h"
+
 #if !defined(__x86_64__)
 #include <ucontext.h>
 #endif
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(ISOLOSS_ADDRESS_SANITIZED)
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
@@ -32,7 +34,7 @@ extern "C" void simt_switch(void** save, void* load);  // fiber.cpp
 /// Makes `fiber` start in `entry` (which never returns) on the given stack. `colour` moves the first frame down, so
 /// that the hot lines of a thousand stacks do not all fall into the same cache sets.
 inline void start_fiber(Fiber& fiber, void* stack, std::size_t size, void (*entry)(), std::size_t colour) {
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(ISOLOSS_ADDRESS_SANITIZED)
   __asan_unpoison_memory_region(stack, size);  // abandoned frames leave their poison behind
 #endif
   fiber.bottom = stack, fiber.size = size, fiber.fake_stack = nullptr;
@@ -54,7 +56,7 @@ inline void start_fiber(Fiber& fiber, void* stack, std::size_t size, void (*entr
 
 /// Suspends `from` and resumes `to`. `ends`: `from` will never be resumed.
 inline void switch_fiber(Fiber& from, Fiber& to, [[maybe_unused]] bool ends = false) {
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(ISOLOSS_ADDRESS_SANITIZED)
   __sanitizer_start_switch_fiber(ends ? nullptr : &from.fake_stack, to.bottom, to.size);
 #endif
 #if defined(__x86_64__)
@@ -62,14 +64,14 @@ inline void switch_fiber(Fiber& from, Fiber& to, [[maybe_unused]] bool ends = fa
 #else
   swapcontext(&from.context, &to.context);
 #endif
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(ISOLOSS_ADDRESS_SANITIZED)
   __sanitizer_finish_switch_fiber(from.fake_stack, nullptr, nullptr);
 #endif
 }
 
 /// The first thing on a new stack. The very first fiber is entered from the host's stack, whose place `host` learns.
 inline void fiber_entered([[maybe_unused]] Fiber& host) {
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(ISOLOSS_ADDRESS_SANITIZED)
   const bool first = host.bottom == nullptr;
   __sanitizer_finish_switch_fiber(nullptr, first ? &host.bottom : nullptr, first ? &host.size : nullptr);
 #endif

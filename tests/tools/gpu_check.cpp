@@ -23,9 +23,9 @@ struct Pages {
 };
 Pages pages_after(const std::string& steps, const std::string& ending = "finished=yes; write_pages") {
   const TemporaryFolder folder;
-  const ProcessResult result =
-      bash("source tools/gpu_check.sh; out=$1; mkdir -p $out/logs; fact[device]='a \"GPU\"'\n" + steps + "\n" + ending,
-           folder / "out");
+  const ProcessResult result = bash(
+      "source tools/gpu_check.sh; out=$1; mkdir -p \"$out/logs\"; fact[device]='a \"GPU\"'\n" + steps + "\n" + ending,
+      folder / "out");
   INFO(result.err);
   REQUIRE(result.exit_code == 0);
   return {json::parse(read_file(folder / "out/gpu_check.json")), read_file(folder / "out/gpu_check.md")};
@@ -36,7 +36,7 @@ Pages pages_after(const std::string& steps, const std::string& ending = "finishe
 TEST_CASE("gpu_check: without a GPU one line and exit code 1, before anything is written") {
   const TemporaryFolder folder;
   const ProcessResult result =
-      bash("source tools/gpu_check.sh; nvidia-smi() { return 1; }; main --out $1", folder / "out");
+      bash("source tools/gpu_check.sh; nvidia-smi() { return 1; }; main --out \"$1\"", folder / "out");
   CHECK(result.exit_code == 1);
   CHECK(ends_with_one_error(result.err));
   CHECK(result.err.find("expected an NVIDIA GPU") != std::string::npos);
@@ -148,15 +148,15 @@ TEST_CASE("gpu_check: a signal ends the step at once, and the pages are there") 
 
 TEST_CASE("gpu_check: what bench and training left goes into the report") {
   const Pages pages = pages_after(R"(
-    printf '{"device": "x", "operations": [1, 2]}\n' >$out/bench-operations.json
-    printf '{"step":1,"loss":10.9}\n{"step":2,"loss":9.5,"tokens_per_second":4}\n' >$out/train-124m.jsonl
+    printf '{"device": "x", "operations": [1, 2]}\n' >"$out/bench-operations.json"
+    printf '{"step":1,"loss":10.9}\n{"step":2,"loss":9.5,"tokens_per_second":4}\n' >"$out/train-124m.jsonl"
     verify=loss_fell; step fell 10 true
-    printf '{"step":1,"loss":9.5}\n{"step":2,"loss":10}\n' >$out/train-124m.jsonl
+    printf '{"step":1,"loss":9.5}\n{"step":2,"loss":10}\n' >"$out/train-124m.jsonl"
     verify=loss_fell; step rose 10 true
-    printf '{"step":1,"loss":9.5}\n{"step":2,"loss":nan}\n' >$out/train-124m.jsonl
+    printf '{"step":1,"loss":9.5}\n{"step":2,"loss":nan}\n' >"$out/train-124m.jsonl"
     verify=loss_fell; step lost 10 true
-    printf '{"step":1,"loss":10.9}\n{"step":2,"loss":9.5,"tokens_per_second":4}\n' >$out/train-124m.jsonl
-    printf 'a table of operations\n' >$out/logs/bench-operations.log
+    printf '{"step":1,"loss":10.9}\n{"step":2,"loss":9.5,"tokens_per_second":4}\n' >"$out/train-124m.jsonl"
+    printf 'a table of operations\n' >"$out/logs/bench-operations.log"
   )");
   CHECK(pages.report["bench"]["operations"]["operations"].size() == 2);
   CHECK(pages.report["training_124m"]["first"]["loss"] == 10.9);

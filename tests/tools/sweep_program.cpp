@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "tests/tools/sweep_fixture.h"
+#include "tools/sweep/listing.h"
 
 namespace isoloss {
 
@@ -45,7 +46,7 @@ TEST_CASE("a sweep makes every run once, labelled, and keeps them") {
   const ProgramResult first = folder.sweep({"--jobs", "2"});
   CAPTURE(first.error);
   CHECK(first.code == 0);
-  CHECK(first.out == "ceg " + (folder / "out").string() + " --baseline baseline\n");
+  CHECK(first.out == "ceg " + shell_word((folder / "out").string()) + " --baseline baseline\n");
   for (const std::string& run : kRuns) {
     CAPTURE(run);
     CHECK(finished(folder, run));

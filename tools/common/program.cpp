@@ -13,6 +13,7 @@
 #include <new>
 
 #include "kernels/core/error.h"
+#include "tools/common/processor.h"
 
 namespace isoloss {
 
@@ -115,6 +116,7 @@ void Progress::finish() {
 
 int run_program(int argc, char** argv, std::string_view name, std::string_view description, std::string_view example,
                 const std::function<void(CLI::App&)>& setup, const std::function<int()>& body) {
+  watch_instructions();
   CLI::App app{std::string(description), std::string(name)};
   app.footer("Example:\n  " + std::string(example));
   app.set_version_flag("--version", std::string(name) + " (isoloss) " ISOLOSS_VERSION);
