@@ -63,7 +63,8 @@ CLI::Validator number_from(double lowest) {
 
 CLI::Validator one_of(std::initializer_list<std::string_view> words) {
   const std::vector<std::string> list(words.begin(), words.end());
-  return expecting(fmt::format("{}", fmt::join(list, ", ")),
+  const std::string expected = fmt::format("{} or {}", fmt::join(list.begin(), list.end() - 1, ", "), list.back());
+  return expecting(expected,
                    [list](const std::string& text) { return std::find(list.begin(), list.end(), text) != list.end(); });
 }
 

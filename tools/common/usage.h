@@ -16,8 +16,8 @@ template <class Integer>
 CLI::Validator whole_number() {
   return whole_number(0, static_cast<std::uint64_t>(std::numeric_limits<Integer>::max()));
 }
-CLI::Validator number_from(double lowest);  ///< finite
-CLI::Validator one_of(std::initializer_list<std::string_view> words);
+CLI::Validator number_from(double lowest);                             ///< finite
+CLI::Validator one_of(std::initializer_list<std::string_view> words);  ///< two or more
 
 /// An input error of `where` unless `path` is UTF-8, as the JSON of records is.
 void expect_utf8(std::string_view where, std::string_view path);
