@@ -165,7 +165,11 @@ TEST_CASE("--only picks runs, --dry-run and --slurm start nothing") {
   CHECK(contains(plan.out, "12 runs, 0 finished; 120 steps, 92,160 tokens\n"));  // 12 sequences of 64 tokens a step
   CHECK(!std::filesystem::exists(folder / "out"));
 
-  CHECK(folder.sweep({"--only", "small/*/seed1"}).code == 0);
+  const ProgramResult alone = folder.sweep({"--only", "small/layernorm/seed1"});
+  CHECK(alone.code == 0);
+  CHECK(alone.out.empty());  // no call of ceg that could only fail
+  CHECK(contains(alone.error, "no run of the baseline is finished yet"));
+  CHECK(contains(folder.sweep({"--only", "small/*/seed1"}).out, "ceg "));
   CHECK(finished(folder, kRuns[0]));
   CHECK(finished(folder, kRuns[1]));
   CHECK(!finished(folder, kRuns[2]));

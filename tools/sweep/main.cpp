@@ -69,8 +69,16 @@ void report(const Board& board, int code) {
     fail_run(board.name(*failed).generic_string(), "every run to finish",
              fmt::format("{} failed, this one with: {}", failures, failed->error));
   }
-  fmt::print("ceg {} --baseline {}\n", shell_word(board.out().string()),
-             shell_word(board.plan().suite.baseline().name));
+  const Plan& plan = board.plan();
+  const bool comparable = std::ranges::any_of(board.tasks(), [&plan](const Task& task) {
+    return !task.candidate && task.val_loss &&
+           plan.suite.variants[plan.cells[task.cell].variant].name == plan.suite.baseline().name;
+  });
+  if (!comparable) {
+    say("no run of the baseline is finished yet, so there is nothing to compare with");
+    return;
+  }
+  fmt::print("ceg {} --baseline {}\n", shell_word(board.out().string()), shell_word(plan.suite.baseline().name));
 }
 
 int run(const Options& options) {
