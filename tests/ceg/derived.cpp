@@ -257,4 +257,6 @@ TEST_CASE("a run without an evaluation after its start is left out with a warnin
   CHECK(analysis.rows.size() == analysis.costs.size());
   CHECK(texts_of(analysis, WarningKind::unfinished).at(0).find("`waiting`") != std::string::npos);
   CHECK_THROWS_AS(analyse({runs.back()}, options_for()), Error);
+  CHECK(input_error([&] { analyse(runs, options_for("waiting")); }) ==  // not: one of baseline, v
+        "[--baseline] expected a run of `waiting` with an evaluation after its start, got none");
 }
