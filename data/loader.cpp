@@ -127,12 +127,13 @@ std::uint64_t permuted(std::uint64_t index, std::uint64_t size, std::uint64_t ke
   return index;
 }
 
-EvalWindows::EvalWindows(const TokenDataset& data, std::int64_t context, std::uint64_t eval_tokens)
+EvalWindows::EvalWindows(const TokenDataset& data, std::int64_t context, std::uint64_t eval_tokens,
+                         std::string_view where)
     : context_(static_cast<std::uint64_t>(context)), index_(data, context_, context_), windows_(index_.count()) {
   need_windows(data, windows_, context);
   if (eval_tokens == 0) return;
   if (eval_tokens < context_) {
-    fail_input("eval_tokens", fmt::format("0 (all) or at least one window of {} tokens", context_),
+    fail_input(where, fmt::format("0 (all) or at least one window of {} tokens", context_),
                fmt::format("{}", eval_tokens));
   }
   windows_ = std::min(windows_, eval_tokens / context_);

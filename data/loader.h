@@ -84,9 +84,10 @@ std::uint64_t permuted(std::uint64_t index, std::uint64_t size, std::uint64_t ke
 /// windows; a partial last window is left out (in each shard).
 class EvalWindows {
  public:
-  /// `eval_tokens` limits the targets, rounded down to whole windows; 0 = all. `data` must outlive this.
-  /// Throws an input error when not a single window fits into the data or into the limit.
-  EvalWindows(const TokenDataset& data, std::int64_t context, std::uint64_t eval_tokens);
+  /// `eval_tokens` (`where` in errors) limits the targets, rounded down to whole windows; 0 = all. `data` must outlive
+  /// this. Throws an input error when not a single window fits into the data or into the limit.
+  EvalWindows(const TokenDataset& data, std::int64_t context, std::uint64_t eval_tokens,
+              std::string_view where = "run.eval_tokens");
 
   std::uint64_t windows() const { return windows_; }
   std::uint64_t tokens() const { return windows_ * context_; }  ///< targets

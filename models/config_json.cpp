@@ -69,7 +69,11 @@ std::string to_json(const Configuration& configuration, const fs::path& folder) 
     if (key.is_path) value = moved(std::get<std::vector<std::string>>(value), {}, folder);
     json[key.name.substr(0, dot)][key.name.substr(dot + 1)] = json_of(value);
   }
-  return json.dump(2);
+  try {
+    return json.dump(2);
+  } catch (const nlohmann::json::type_error&) {
+    fail_input("data", "paths in UTF-8", "other bytes");
+  }
 }
 
 namespace {

@@ -112,6 +112,18 @@ TEST_CASE("a composition says which combinations it lacks") {
         "no composition of `abc` at scale `default` on steps: without a CEG of b, c");
 }
 
+TEST_CASE("a variant that lists one part does not stand for that part") {
+  std::vector<Run> runs = subsets({"baseline", "b", "c", "bc"}, 1);
+  for (int seed = 1; seed <= 3; ++seed) {
+    Run other = make_run("other", seed, even_steps(400, 5), power_law(3));
+    other.parts = {"b"};
+    runs.insert(runs.begin(), other);
+  }
+  const Analysis analysis = analyse(std::move(runs), options_for());
+  REQUIRE_FALSE(analysis.compositions.empty());
+  CHECK(analysis.compositions.front().parts.at(0).alone == doctest::Approx(1.5).epsilon(2e-3));
+}
+
 TEST_CASE("published values find their variants however those are spelled") {
   CHECK(published_for("Layer-Norm").size() == 2);
   CHECK(published_for("rope").size() == 3);
@@ -245,4 +257,6 @@ TEST_CASE("a run without an evaluation after its start is left out with a warnin
   CHECK(analysis.rows.size() == analysis.costs.size());
   CHECK(texts_of(analysis, WarningKind::unfinished).at(0).find("`waiting`") != std::string::npos);
   CHECK_THROWS_AS(analyse({runs.back()}, options_for()), Error);
+  CHECK(input_error([&] { analyse(runs, options_for("waiting")); }) ==  // not: one of baseline, v
+        "[--baseline] expected a run of `waiting` with an evaluation after its start, got none");
 }

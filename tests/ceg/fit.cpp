@@ -1,6 +1,8 @@
 // `--method fit`: the law and its factors recovered.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 #include "kernels/core/philox.h"
 #include "synthetic.h"
 
@@ -55,6 +57,23 @@ TEST_CASE("with noise the interval is around the truth and the same bits come tw
   runs[1].points[30].val_loss += 2;
   // Least squares would move by several percent; Huber's loss bounds what one of 320 points can do.
   CHECK(*row_of(analyse(runs, fit_options()), "v").ceg == doctest::Approx(*row.ceg).epsilon(0.01));
+}
+
+TEST_CASE("curves that do not fall determine no factor") {
+  const auto steps = even_steps(20, 10);
+  for (const double slope : {0.0, 1e-6, 0.01}) {  // flat, as good as flat, rising
+    CAPTURE(slope);
+    const auto curve = [slope](double offset) { return [=](double step) { return 3 + offset + slope * step; }; };
+    const Analysis analysis =
+        analyse({make_run("baseline", 1, steps, curve(0)), make_run("baseline", 2, steps, curve(1e-5)),
+                 make_run("v", 1, steps, curve(2e-5)), make_run("v", 2, steps, curve(4e-5))},
+                fit_options());
+    CHECK_FALSE(row_of(analysis, "v").ceg);
+    CHECK_FALSE(row_of(analysis, "v").interval);
+    const auto warnings = texts_of(analysis, WarningKind::poor_fit);
+    CHECK(std::count(warnings.begin(), warnings.end(),
+                     "scale `default` on steps: the factor of `v` is not determined by its curve") == 1);
+  }
 }
 
 TEST_CASE("curves that follow no such law are reported") {

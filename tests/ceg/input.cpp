@@ -105,6 +105,21 @@ TEST_CASE("malformed CSV ends in one line that names file and line") {
   CHECK(csv_error(std::string(70'000, ',')) == "[t.csv:1] expected at most 65,536 cells in a row, got more");
 }
 
+TEST_CASE("numbers that can be no measurement: too large, too small") {
+  const auto error_with = [](const std::string& cost, const std::string& loss) {
+    return csv_error("variant,step,val_loss,joules\nb,1,3," + cost + "\nb,2," + loss + "," + cost + "\n");
+  };
+  CHECK(error_with("1e100", "1e100").empty());
+  CHECK(error_with("0", "-2").empty());
+  CHECK(error_with("5", "1e101") ==
+        "[t.csv] expected a `val_loss` that is 0 or between 1e-100 and 1e+100 for variant `b` scale `default` seed 0, "
+        "got "
+        "1e+101 (step 2)");
+  CHECK(error_with("5", "-1e-101").find("`val_loss`") != std::string::npos);
+  CHECK(error_with("1e101", "2").find("`joules`") != std::string::npos);
+  CHECK(error_with("1e-101", "2").find("`joules`") != std::string::npos);
+}
+
 TEST_CASE("CSV runs: keys, optional columns, empty cells, any order of steps") {
   const auto runs = read_csv_runs(
       "step,variant,val_loss,scale,seed,class,parts,flops,joules\n"

@@ -64,7 +64,7 @@ TEST_CASE("evaluation: n T + 1 tokens are n windows, neighbours share a token, s
   CHECK(starts(inputs, targets, 4) == Rows{0, 4, 8, 13, 17, 29});
   CHECK(EvalWindows(data, 4, 15).windows() == 3);
   CHECK(EvalWindows(data, 4, 1000).windows() == 6);
-  CHECK(contains(input_error([&] { EvalWindows(data, 4, 3); }), "[eval_tokens]"));
+  CHECK(contains(input_error([&] { EvalWindows(data, 4, 3); }), "[run.eval_tokens]"));
   CHECK(contains(input_error([&] { EvalWindows(data, 13, 0); }), "at least 14 tokens"));
   CHECK(EvalWindows(data, 4, 8).sha256() != EvalWindows(data, 4, 12).sha256());
   CHECK(EvalWindows(data, 4, 24).sha256() == EvalWindows(data, 4, 0).sha256());

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "kernels/core/file.h"
 #include "tests/e2e/fixture.h"
 
 using namespace isoloss;
@@ -101,8 +102,9 @@ TEST_CASE("wrong usage: exit 2 and a pointer to --help") {
     CAPTURE(name);
     const ProcessResult unknown = run({program(name), "--no-such-option"});
     CHECK(unknown.exit_code == 2);
-    CHECK(unknown.err.starts_with("error: "));
+    CHECK_MESSAGE(ends_with_one_error(unknown.err), unknown.err);
     CHECK(std::count(unknown.err.begin(), unknown.err.end(), '\n') == 1);
+    CHECK(unknown.err.find(std::string("; see ") + name + " --help\n") != std::string::npos);
     const ProcessResult help = run({program(name), "--help"});
     CHECK(help.exit_code == 0);
     CHECK(help.out.find("Example") != std::string::npos);
@@ -110,6 +112,96 @@ TEST_CASE("wrong usage: exit 2 and a pointer to --help") {
     CHECK(version.exit_code == 0);
     CHECK(version.out.find("isoloss") != std::string::npos);
   }
+}
+
+TEST_CASE("names that are not UTF-8, which no record could hold") {
+  const Workspace workspace;
+  check_bad(workspace.train("r\xff"), 2, "[--out] expected a path in UTF-8");
+  const std::string odd = workspace.path("t\xff");
+  fs::copy(workspace.tokens(), odd, fs::copy_options::recursive);
+  check_bad(workspace.train("run", {"--set", "data.train=" + odd + "/train_*.bin"}), 2,
+            "[data] expected paths in UTF-8");
+  fs::copy_file(odd + "/val_000000.bin", workspace.tokens() + "/val_\xff.bin");
+  check_bad(workspace.train("run"), 2, "[data] expected a path in UTF-8");
+  CHECK_FALSE(fs::exists(workspace.path("run")));
+}
+
+TEST_CASE("wrong usage: the line names the option, what it takes and what it got") {
+  check_bad({program("tokenize")}, 2, "error: [--tokenizer] expected a value, got nothing; see tokenize --help");
+  check_bad({program("ceg"), "a.csv", "--baseline", "b", "--nonsense"}, 2,
+            "error: [--nonsense] expected options and arguments of ceg, got another");
+  check_bad({program("train"), "nano", "--out", "a", "--out", "b"}, 2, "[--out] expected it once, got it 2 times");
+  check_bad({program("train"), "nano", "--out"}, 2, "[--out] expected a value, got none");
+  check_bad({program("train"), "nano", "--threads", "-1"}, 2,
+            "[--threads] expected a whole number from 0 to 4096, got -1");
+  check_bad({program("train"), "nano", "--threads", "1.5"}, 2, "[--threads]");
+  check_bad({program("train"), "no\nsuch.toml"}, 2, "no\\x0asuch.toml");  // one line all the same
+  check_bad({program("tokenize"), "--tokenizer", "bytes", "--ids", "--seed", "3"}, 2,
+            "[--seed] expected it without --ids, which writes no shards, got both");
+  check_bad({program("tokenize"), "--tokenizer", "bytes", "x", "--out", "y", "--seed", "-1"}, 2, "[--seed]");
+  check_bad({program("tokenize"), "--tokenizer", "bytes", "x", "--out", "y", "--val-fraction", "half"}, 2,
+            "[--val-fraction] expected a number, got half");
+  for (const char* tokenizer : {"", "gpt2", "gpt2:", "byte"}) {
+    check_bad({program("tokenize"), "--tokenizer", tokenizer, "--ids"}, 2, "[--tokenizer] expected bytes, gpt2:DIR, ");
+  }
+  check_bad({program("evaluate"), "--run", "r", "--tokens", "99999999999999999999"}, 2, "[--tokens]");
+  check_bad({program("generate"), "--run", "r", "--temperature", "nan"}, 2, "[--temperature]");
+  check_bad({program("generate"), "--run", "r", "--seed", "-1"}, 2, "[--seed]");
+  check_bad({program("sweep"), "s.toml", "--out", "o", "--jobs", "0"}, 2, "[--jobs]");
+  check_bad({program("ceg"), "a.csv", "--baseline", "b", "--resamples", "1e9"}, 2, "[--resamples]");
+}
+
+TEST_CASE("streams that take nothing: results are missed, messages are not") {
+  const Workspace workspace;
+  const auto shell = [](const std::vector<std::string>& command, const std::string& redirection) {
+    std::string line;
+    for (const std::string& word : command) line += "'" + word + "' ";
+    return run({"/bin/sh", "-c", line + redirection});
+  };
+  for (const char* redirection : {"2>/dev/full", "2>&-"}) {
+    CAPTURE(redirection);
+    CHECK(shell({program("ceg"), workspace.path("nothing"), "--baseline", "b"}, redirection).exit_code == 2);
+    const std::string out = redirection[2] == '&' ? "closed" : "full";
+    CHECK(shell(workspace.train(out), redirection).exit_code == 0);
+    const std::string log = read_file(workspace.path(out) + "/log.jsonl");
+    CHECK(std::count(log.begin(), log.end(), '\n') == 40);  // and no message among the lines
+    CHECK(log.starts_with("{\"step\":1,"));
+  }
+  const std::vector<std::vector<std::string>> printing{
+      {program("train"), "--help"},
+      {program("ceg"), "--version"},
+      workspace.train("plan", {"--plan"}),
+      {program("evaluate"), "--run", workspace.path("full")},
+      {program("generate"), "--run", workspace.path("full"), "--tokens", "3"}};
+  for (const auto& command : printing) {
+    for (const char* redirection : {">/dev/full", ">&-"}) {
+      const ProcessResult result = shell(command, redirection);
+      CHECK_MESSAGE(result.exit_code == 1, result.err);
+      CHECK_MESSAGE(ends_with_one_error(result.err), result.err);
+      CHECK_MESSAGE(result.err.find("[standard output] expected room to write the result") != std::string::npos,
+                    result.err);
+    }
+  }
+}
+
+TEST_CASE("evaluate and generate: text of another tokenizer, and a run that is not there") {
+  const Workspace workspace;
+  REQUIRE(run(workspace.train("run")).exit_code == 0);
+  const std::string run_folder = workspace.path("run");
+  check_bad({program("evaluate"), "--run", run_folder, "--tokens", "5"}, 2, "[--tokens]");
+  for (const char* name : {"evaluate", "generate"}) {  // both can have their operations checked, as train can
+    const ProcessResult checked = run({program(name), "--run", run_folder, "--device", "check", "--tokens", "32"});
+    CHECK_MESSAGE(checked.exit_code == 0, checked.err);
+  }
+  // The same ids, beside a tokenizer that does not know them all.
+  const std::string other = workspace.path("other");
+  REQUIRE(run({program("tokenize"), "builtin:stories:1", "--tokenizer", "bpe:300", "--out", other}).exit_code == 0);
+  check_bad({program("evaluate"), "--run", run_folder, "--data", other + "/val_000000.bin"}, 2,
+            "expected tokens of a vocabulary of 257");
+  fs::copy_file(other + "/tokenizer.json", workspace.tokens() + "/tokenizer.json",
+                fs::copy_options::overwrite_existing);
+  check_bad({program("generate"), "--run", run_folder, "--prompt", "the"}, 2,
+            "expected the run's tokenizer, of 257 ids, got one of 300");
 }
 
 TEST_CASE("evaluate and generate: what is not there") {

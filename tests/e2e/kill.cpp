@@ -1,4 +1,6 @@
 // Accidents: SIGKILL at random moments, polite signals, a full disk, torn checkpoints.
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <chrono>
 #include <csignal>
@@ -133,6 +135,22 @@ TEST_CASE("a run that goes on on another device says that its bits will differ, 
   CHECK(interrupted({"--device", "cpu"}).find("started on") == std::string::npos);
   CHECK(interrupted({"--device", "cpu", "--resume"}).find("started on") == std::string::npos);
   CHECK(interrupted({"--device", "ref", "--resume"}).find(complaint) != std::string::npos);
+}
+
+TEST_CASE("a signal ends at once what only waits for its input") {
+  const Workspace workspace;
+  const std::string pipe = workspace.path("pipe");
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  ProcessOptions interrupt;
+  interrupt.signal = SIGINT;
+  interrupt.signal_after_seconds = 1;
+  // Opened for reading and writing, so that it never ends.
+  for (const std::string command : {"tokenize --tokenizer bytes --ids <>", "tokenize --tokenizer bytes --decode <>",
+                                    "ceg /dev/stdin --baseline b <>"}) {
+    CAPTURE(command);
+    const ProcessResult result = run({"/bin/sh", "-c", "exec " + program("") + command + pipe}, interrupt);
+    CHECK(result.exit_code == 130);
+  }
 }
 
 TEST_CASE("a full disk is one line and exit 1; what was there stays, and the run goes on when there is room") {

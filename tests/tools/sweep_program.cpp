@@ -166,7 +166,11 @@ TEST_CASE("--only picks runs, --dry-run and --slurm start nothing") {
   CHECK(contains(plan.out, "12 runs, 0 finished; 120 steps, 92,160 tokens\n"));  // 12 sequences of 64 tokens a step
   CHECK(!std::filesystem::exists(folder / "out"));
 
-  CHECK(folder.sweep({"--only", "small/*/seed1"}).code == 0);
+  const ProgramResult alone = folder.sweep({"--only", "small/layernorm/seed1"});
+  CHECK(alone.code == 0);
+  CHECK(alone.out.empty());  // no call of ceg that could only fail
+  CHECK(contains(alone.error, "no run of the baseline is finished yet"));
+  CHECK(contains(folder.sweep({"--only", "small/*/seed1"}).out, "ceg "));
   CHECK(finished(folder, kRuns[0]));
   CHECK(finished(folder, kRuns[1]));
   CHECK(!finished(folder, kRuns[2]));
@@ -181,6 +185,28 @@ TEST_CASE("--only picks runs, --dry-run and --slurm start nothing") {
   CHECK(contains(job, "#SBATCH --array=0-9\n"));
   CHECK(contains(job, "  small/baseline-A-A/seed1001\n"));
   CHECK(!contains(job, "  small/baseline/seed1\n"));
+  // --set data.train=data/… means the folder in which this was typed.
+  CHECK(contains(job, "\ncd " + std::filesystem::current_path().string() + "\n"));
+
+  CHECK(folder.sweep().code == 0);
+  CHECK(folder.sweep({"--only", "small/*/seed1"}).code == 0);
+  const json record = json::parse(folder.read("out/sweep.json"));  // of every run, also those left out this time
+  for (const json& run : record["runs"]) CHECK(run["state"] == "finished");
+  const ProgramResult none_left = folder.sweep({"--slurm", (folder / "none.sh").string()});
+  CHECK(none_left.code == 0);
+  CHECK(contains(none_left.error, "every run is finished"));
+  CHECK(!std::filesystem::exists(folder / "none.sh"));
+}
+
+TEST_CASE("what the suite decides, --set cannot; unknown devices show before anything starts") {
+  const SweepFolder folder;
+  const ProgramResult seed = folder.sweep({"--set", "run.seed=4"});
+  CHECK(seed.code == 2);
+  CHECK(contains(seed.error, "run.seed] expected the seeds in `seeds`, got run.seed=4\n"));
+  const ProgramResult device = folder.sweep({"--device", "abacus"});
+  CHECK(device.code == 2);
+  CHECK(contains(device.error, "error: [--device] expected auto, cpu, cuda, ref or check, got abacus"));
+  CHECK(!std::filesystem::exists(folder / "out"));
 }
 
 TEST_CASE("missing data and programs are found before anything starts") {

@@ -51,7 +51,17 @@ TEST_CASE("the best learning rate is kept, the others stay under tuning/") {
   CHECK(search["candidates"][0]["folder"] == "tuning/small/baseline-lr0.01");
   CHECK(search["candidates"][1]["folder"] == "small/baseline/seed1");
   CHECK(search["candidates"][1]["val_loss"].get<double>() < search["candidates"][0]["val_loss"].get<double>());
-  CHECK(search["candidates"][2]["val_loss"].is_null());  // diverged
+  CHECK(search["candidates"][2]["val_loss"].is_null());
+  CHECK(search["candidates"][0]["state"] == "finished");
+  CHECK(search["candidates"][2]["state"] == "diverged");
+  CHECK(result.error.find("tuning/small/baseline-lr5  diverged") != std::string::npos);
+
+  CHECK(folder.sweep({"--dry-run"}).out.find("diverged") != std::string::npos);
+  const ProgramResult both =
+      folder.sweep({"--set", "optimizer.learning_rate=3e-3"});  // would be one of several masters
+  CHECK(both.code == 2);
+  CHECK(both.error.find("optimizer.learning_rate] expected it either here or in `learning_rates`, got both") !=
+        std::string::npos);
 
   CHECK(folder.sweep().code == 0);
   CHECK(folder.read("out/small/baseline/seed1/starts.txt") == "started\n");

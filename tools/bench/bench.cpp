@@ -11,6 +11,7 @@
 #include "tools/bench/session.h"
 #include "tools/common/device.h"
 #include "tools/common/program.h"
+#include "tools/common/usage.h"
 
 namespace isoloss::bench {
 namespace {
@@ -70,7 +71,7 @@ int main(int argc, char** argv) {
             ->capture_default_str();
         app.add_option("--precision", options.precision, "fp32, tf32 or bf16; default fp32, on a GPU bf16");
         app.add_option("--seconds", request.seconds, "Time for each measurement (training: at least 3)")
-            ->check(CLI::PositiveNumber)
+            ->check(number_from(0.001))
             ->capture_default_str();
         app.add_option("--config", request.config, "train: configuration file or preset");
         app.add_option("--set", request.set, "train: key=value on top of the configuration");

@@ -72,7 +72,10 @@ std::vector<std::string> variant_order(const std::vector<ScaleGroup>& groups, co
 }
 
 /// A sweep may be looked at while it runs: what has no evaluation past its start has nothing to say yet.
-void leave_out_unevaluated(std::vector<Run>& runs, std::vector<Warning>& warnings) {
+void leave_out_unevaluated(std::vector<Run>& runs, const std::string& baseline, std::vector<Warning>& warnings) {
+  const auto has_baseline = [&](const std::vector<Run>& some) {
+    return std::any_of(some.begin(), some.end(), [&](const Run& run) { return run.variant == baseline; });
+  };
   std::vector<Run> kept;
   for (Run& run : runs) {
     const bool evaluated = std::any_of(run.points.begin(), run.points.end(), [](const Point& point) {
@@ -86,6 +89,9 @@ void leave_out_unevaluated(std::vector<Run>& runs, std::vector<Warning>& warning
                           fmt::format("`{}` at scale `{}` is left out: {} has no evaluation after its start",
                                       run.variant, run.scale, run.source.string())});
     }
+  }
+  if (has_baseline(runs) && !has_baseline(kept)) {
+    fail_input("--baseline", fmt::format("a run of `{}` with an evaluation after its start", baseline), "none");
   }
   runs = std::move(kept);
   if (runs.empty()) fail_input("ceg", "a run with an evaluation after its start", "none");
@@ -115,7 +121,7 @@ std::string_view verdict_name(Verdict verdict) {
 Analysis analyse(std::vector<Run> runs, const Options& options) {
   Analysis analysis;
   analysis.options = options;
-  leave_out_unevaluated(runs, analysis.warnings);
+  leave_out_unevaluated(runs, options.baseline, analysis.warnings);
   const std::vector<ScaleGroup> groups = group_runs(runs, options.baseline, analysis.warnings);
   Context context{runs, options, common_costs(runs, options), {}};
   for (const Cost cost : context.costs) {

@@ -39,7 +39,7 @@ BySet reached_sets(const Context& context, const ScaleGroup& group, const Estima
     if (arm.a_a) continue;
     const auto& parts = context.runs[arm.runs.front()].parts;
     std::set<std::string> key(parts.begin(), parts.end());
-    if (key.empty()) key.insert(arm.variant);
+    if (key.size() < 2) key = {arm.variant};  // one part alone combines nothing, whatever it is called
     for (std::size_t i = 0; i < all.rows.size(); ++i) {
       const Row& row = all.rows[i];
       if (row.variant == arm.variant && row.scale == group.name && row.cost == cost && row.ceg) {

@@ -26,6 +26,9 @@ constexpr std::array<CostText, kCosts> kCostTexts{{{"steps", "steps"},
                                                    {"seconds", "device seconds"},
                                                    {"joules", "joules"}}};
 
+/// What no measurement of a loss or cost goes beyond; its sums, ratios and logarithms all stay finite.
+constexpr double kSmallestNumber = 1e-100, kLargestNumber = 1e100;
+
 /// Whether the bytes are well-formed UTF-8 without control characters (RFC 3629).
 bool is_printable_utf8(std::string_view text) {
   for (std::size_t i = 0; i < text.size();) {
@@ -136,11 +139,21 @@ void order_points(Run& run, std::string_view where) {
                  fmt::format("step {} twice", step(run.points[i])));
     }
   }
+  const auto measured = [&](const Point& point, double value, std::string_view what) {
+    const double size = std::abs(value);
+    if (size == 0 || (size >= kSmallestNumber && size <= kLargestNumber)) return;
+    fail_input(
+        where,
+        fmt::format("a `{}` that is 0 or between {} and {} for {}", what, kSmallestNumber, kLargestNumber, described()),
+        fmt::format("{} (step {})", value, step(point)));
+  };
+  for (const Point& point : run.points) measured(point, point.val_loss, "val_loss");
   for (const Cost cost : kAllCosts) {
     double last = 0;
     for (const Point& point : run.points) {
       const auto& value = point.cost[static_cast<std::size_t>(cost)];
       if (!value) continue;
+      measured(point, *value, cost_name(cost));
       if (*value < last) {
         fail_input(where,
                    fmt::format("`{}` that starts at 0 or above and never falls for {}", cost_name(cost), described()),

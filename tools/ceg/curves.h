@@ -50,7 +50,7 @@ enum class CsvLayout { isoloss, wandb };
 
 /// Reads every path: a run folder (holds manifest.json), any other folder (run folders below it, recursively, in order
 /// of path) or a CSV file. Throws (exit 2) naming file and line: unreadable, malformed, no runs, a loss or cost that is
-/// not a finite number, two runs of one (variant, scale, seed). Empty cells are passed over.
+/// not a finite number of a size that can be measured, two runs of one (variant, scale, seed). Empty cells are passed over.
 std::vector<Run> read_runs(const std::vector<std::filesystem::path>& paths, CsvLayout layout);
 
 /// One run folder: manifest.json and eval.jsonl.

@@ -68,6 +68,11 @@ class Problem {
     return descend(from.x, weights, 200);
   }
   ScaleLaw law(const Minimum& solution) const;
+  /// By how much ln L of the law falls over all costs that took part.
+  double fall(const ScaleLaw& law) const {
+    const auto log_loss = [&](double log_cost) { return std::log(law.e + law.a * std::exp(-law.alpha * log_cost)); };
+    return log_loss(from_) - log_loss(to_);
+  }
   std::size_t runs() const { return runs_; }
 
  private:
@@ -79,7 +84,7 @@ class Problem {
   }
   std::vector<Sample> samples_;
   std::size_t arms_, runs_;
-  double centre_ = 0, from_ = INFINITY, lowest_ = INFINITY;
+  double centre_ = 0, from_ = INFINITY, to_ = -INFINITY, lowest_ = INFINITY;
 };
 
 Problem::Problem(const Context& context, const ScaleGroup& group, std::size_t cost)
@@ -94,7 +99,8 @@ Problem::Problem(const Context& context, const ScaleGroup& group, std::size_t co
                      fmt::format("{}", curve.loss[i]));
         }
         samples_.push_back({curve.log_cost[i], std::log(curve.loss[i]), a, run});
-        from_ = std::min(from_, curve.log_cost[i]), lowest_ = std::min(lowest_, samples_.back().log_loss);
+        from_ = std::min(from_, curve.log_cost[i]), to_ = std::max(to_, curve.log_cost[i]),
+        lowest_ = std::min(lowest_, samples_.back().log_loss);
         centre_ += curve.log_cost[i];
       }
     }
@@ -213,20 +219,22 @@ Comparisons fit(const Context& context, const ScaleGroup& group) {
                "the law fits scale `{}` on {} poorly: residuals of {:.2f} % of the loss (worst {:.2f} %), alpha {:.3g}",
                group.name, cost_name(law.cost), 100 * law.residual, 100 * law.worst, law.alpha)});
     }
+    // On a curve that does not fall a factor of compute moves nothing, so that any factor fits as well.
+    const bool falls = problem.fall(law) > kHuber;
     result.laws.push_back(law);
     for (std::size_t a = 0; a < group.arms.size(); ++a) {
       Row row = named_row(group, group.arms[a], context.costs[c]);
       std::vector<double> factors;
       for (const auto& x : replicates) factors.push_back(x[kShared + a]);
       Estimate found = estimate(group.baseline, group.arms[a], solution.x[kShared + a], std::move(factors));
-      if (const double ceg = std::exp(found.log_ceg); std::isfinite(ceg) && ceg > 0) {
+      if (const double ceg = std::exp(found.log_ceg); falls && std::isfinite(ceg) && ceg > 0) {
         row.ceg = ceg;
+        row.interval = ratio_interval(found.log_ceg, found.spread, context.options.confidence);
       } else {
         result.warnings.push_back({WarningKind::poor_fit, law.cost,
                                    fmt::format("scale `{}` on {}: the factor of `{}` is not determined by its curve",
                                                group.name, cost_name(law.cost), row.variant)});
       }
-      row.interval = ratio_interval(found.log_ceg, found.spread, context.options.confidence);
       result.rows.push_back(std::move(row));
       result.estimates.push_back(std::move(found));
     }

@@ -12,6 +12,7 @@
 #include "tools/ceg/output.h"
 #include "tools/ceg/report/report.h"
 #include "tools/common/program.h"
+#include "tools/common/usage.h"
 
 namespace isoloss {
 namespace {
@@ -33,8 +34,12 @@ void add_options(CLI::App& app, Arguments& arguments) {
   app.add_option("--target", arguments.target, "Loss to reach: final (the baseline's last tenth) or a number")
       ->capture_default_str();
   app.add_option("--confidence", arguments.confidence, "Of the intervals, between 0 and 1")->capture_default_str();
-  app.add_option("--resamples", arguments.resamples, "Of the bootstrap, at least 100")->capture_default_str();
-  app.add_option("--seed", arguments.seed, "Of the bootstrap")->capture_default_str();
+  app.add_option("--resamples", arguments.resamples, "Of the bootstrap, at least 100")
+      ->capture_default_str()
+      ->check(whole_number(100, 1'000'000));
+  app.add_option("--seed", arguments.seed, "Of the bootstrap")
+      ->capture_default_str()
+      ->check(whole_number<std::uint64_t>());
   app.add_option("--format", arguments.format, "text, markdown, csv, json or latex")->capture_default_str();
   app.add_option("--from", arguments.from, "wandb: CSV files are Weights & Biases exports");
   app.add_option("--report", arguments.report, "Also write DIR/index.html, one self-contained page");
@@ -72,9 +77,6 @@ Options options_from(const Arguments& arguments) {
     fail_input("--confidence", "a number between 0 and 1", fmt::format("{}", options.confidence));
   }
   options.resamples = arguments.resamples;
-  if (options.resamples < 100 || options.resamples > 1'000'000) {
-    fail_input("--resamples", "100 to 1,000,000", fmt::format("{}", options.resamples));
-  }
   options.seed = arguments.seed;
   return options;
 }
@@ -97,6 +99,7 @@ Printer printer_from(const std::string& format) {
 }
 
 int run(const Arguments& arguments) {
+  leave_when_interrupted();
   const Options options = options_from(arguments);
   const Printer print = printer_from(arguments.format);
   if (!arguments.from.empty() && arguments.from != "wandb") fail_input("--from", "wandb", arguments.from);

@@ -17,7 +17,8 @@ double finite_number(std::string_view text, std::string_view where, std::string_
 /// Throws (exit 2) unless `name` is 1 to 200 bytes of valid UTF-8 without control characters.
 void check_name(std::string_view name, std::string_view where, std::string_view what);
 
-/// Sorts the points by step and throws (exit 2) where a step occurs twice, a cost is negative, or a cost falls.
+/// Sorts the points by step and throws (exit 2) where a step occurs twice, a cost is negative, a cost falls, or a number
+/// is so large or small that it can be no measurement.
 void order_points(Run& run, std::string_view where);
 
 }  // namespace isoloss

@@ -60,9 +60,9 @@ Section main_table(const Analysis& analysis, const std::string& scale, Cost cost
   for (const ScaleLaw& law : analysis.laws) {
     if (law.scale != scale || law.cost != cost) continue;
     section.notes.push_back(
-        fmt::format("L = {:.4f} + {:.4g} · (k C)^-{:.4f}, {} evaluations from C = {:.4g} on; residuals {:.2f} % "
+        fmt::format("L = {:.4f} + {:.4g} · (k C)^{:.4f}, {} evaluations from C = {:.4g} on; residuals {:.2f} % "
                     "of the loss, worst {:.2f} %",
-                    law.e, law.a, law.alpha, law.points, law.from_cost, 100 * law.residual, 100 * law.worst));
+                    law.e, law.a, -law.alpha, law.points, law.from_cost, 100 * law.residual, 100 * law.worst));
   }
   for (const NoiseFloor& floor : analysis.noise_floor) {
     if (floor.scale != scale || floor.cost != cost) continue;

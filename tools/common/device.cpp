@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <system_error>
 
 #include "engine/checker.h"
 #include "kernels/core/cuda_device.h"
 #include "kernels/core/error.h"
 #include "kernels/core/parallel.h"
 #include "tools/common/program.h"
+#include "tools/common/usage.h"
 
 namespace isoloss {
 
@@ -25,6 +27,14 @@ std::shared_ptr<CudaDevice> find_gpu(std::string& why_not) {
   } catch (const CudaFailure& failure) {
     why_not = failure.what();
     return nullptr;
+  }
+}
+
+void start_threads(int count) {
+  try {
+    set_threads(count);
+  } catch (const std::system_error& error) {
+    fail_run("--threads", "as many threads as the system lets start", error.code().message());
   }
 }
 
@@ -47,8 +57,10 @@ void DeviceOptions::add_to(CLI::App& app, bool check) {
   app.add_option("--device", device,
                  std::string("auto (cuda where there is a GPU, else cpu), cpu, cuda, ref (the specification, slow)") +
                      (check ? ", check (what auto chooses, beside ref)" : ""))
-      ->default_str("auto");
-  app.add_option("--threads", threads, "Threads of the cpu device; 0: all processors")->check(CLI::NonNegativeNumber);
+      ->default_str("auto")
+      ->check(check ? one_of({"auto", "cpu", "cuda", "ref", "check"}) : one_of({"auto", "cpu", "cuda", "ref"}));
+  app.add_option("--threads", threads, "Threads of the cpu device; 0: all processors")
+      ->check(whole_number(0, kMostThreads));
 }
 
 Device open_device(const DeviceOptions& options, Precision precision) {
@@ -56,7 +68,7 @@ Device open_device(const DeviceOptions& options, Precision precision) {
 }
 
 Device open_device(const DeviceOptions& options, Precision on_host, Precision on_gpu) {
-  if (options.threads > 0) set_threads(options.threads);
+  if (options.threads > 0) start_threads(options.threads);
   const std::string& wanted = options.device;
   Device device;
   device.name = wanted;

@@ -13,11 +13,13 @@ class App;
 
 namespace isoloss {
 
+inline constexpr int kMostThreads = 4096;  ///< beyond, --threads is a mistake
+
 struct DeviceOptions {
   std::string device = "auto";
   int threads = 0;  ///< 0: all processors this process may use
 
-  /// Adds the two options; `check` is offered where a training step runs.
+  /// Adds the two options; `check` is offered by programs that have the checker watch their executors.
   void add_to(CLI::App& app, bool check);
 };
 

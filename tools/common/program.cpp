@@ -1,26 +1,30 @@
 #include "tools/common/program.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <chrono>
 #include <cmath>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <new>
+#include <system_error>
 
 #include "kernels/core/error.h"
 #include "tools/common/processor.h"
+#include "tools/common/usage.h"
 
 namespace isoloss {
 
 namespace {
 volatile std::sig_atomic_t signal_seen = 0;
 bool quiet_flag = false;
-constexpr int kBarWidth = 24;  // columns
 
 void on_signal(int number) {
   if (signal_seen != 0) {  // asked twice: do not wait for the step
@@ -40,9 +44,30 @@ int terminal_width() {
   if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20) return size.ws_col;
   return 80;
 }
+
+/// A stream that the caller closed must not become the first file that the program opens. Results then fail to be
+/// written, as they should; messages go nowhere.
+void open_missing_streams() {
+  const char* const instead[] = {"/dev/null", "/dev/full", "/dev/null"};
+  for (int stream = 0; stream < 3; ++stream) {  // in order: open() takes the smallest number that is free
+    if (::fcntl(stream, F_GETFD) < 0) ::open(instead[stream], stream == STDIN_FILENO ? O_RDONLY : O_WRONLY);
+  }
+}
+
+/// Throws when something that was printed did not arrive.
+void flush_results() {
+  errno = 0;
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return;
+  fail_run("standard output", "room to write the result", errno != 0 ? std::strerror(errno) : "a write error");
+}
+
+void report_error(std::string_view message) { write_message(fmt::format("error: {}\n", message)); }
 }  // namespace
 
 bool interrupted() { return signal_seen != 0; }
+void leave_when_interrupted() {
+  for (const int number : {SIGINT, SIGTERM}) std::signal(number, [](int) { ::_exit(kInterrupted); });
+}
 bool quiet() { return quiet_flag; }
 bool stdout_is_terminal() { return ::isatty(STDOUT_FILENO) != 0; }
 bool stderr_is_terminal() { return ::isatty(STDERR_FILENO) != 0; }
@@ -50,9 +75,10 @@ bool stdout_has_colour() { return wants_colour(stdout_is_terminal()); }
 bool stderr_has_colour() { return wants_colour(stderr_is_terminal()); }
 
 void say(std::string_view line) {
-  if (!quiet_flag) fmt::print(stderr, "{}\n", line);
+  if (!quiet_flag) write_message(fmt::format("{}\n", line));
 }
-void warn(std::string_view line) { fmt::print(stderr, "warning: {}\n", line); }
+void warn(std::string_view line) { write_message(fmt::format("warning: {}\n", line)); }
+void write_message(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stderr); }
 
 double now_seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -73,11 +99,21 @@ std::string grouped(double value) {
   return value < 0 && digits != "0" ? "-" + digits : digits;
 }
 
-std::string progress_bar(double fraction) {
-  const int full = std::clamp(static_cast<int>(std::lround(fraction * kBarWidth)), 0, kBarWidth);
+std::string progress_bar(double fraction, int width) {
+  const int full = std::clamp(static_cast<int>(std::lround(fraction * width)), 0, width);
   std::string bar;
-  for (int i = 0; i < kBarWidth; ++i) bar += i < full ? "━" : "·";
+  for (int i = 0; i < width; ++i) bar += i < full ? "━" : "·";
   return bar;
+}
+
+std::string progress_line(double fraction, std::string_view percent, std::string_view text, std::string_view left,
+                          int width) {
+  const auto room = static_cast<std::size_t>(std::max(width, 0));
+  const std::string front = fmt::format(" {}", percent), back = left.empty() ? "" : fmt::format("  {}", left);
+  const std::size_t fixed = front.size() + back.size();
+  const std::string_view shown = text.substr(0, room > fixed ? room - fixed : 0);
+  const auto bar = static_cast<int>(std::min<std::size_t>(kBarWidth, room - std::min(room, fixed + shown.size())));
+  return fmt::format("{}{}{}{}", progress_bar(fraction, bar), front, shown, back);
 }
 
 Progress::Progress() : start_(now_seconds()) {}
@@ -95,22 +131,18 @@ void Progress::update(double done, double total, std::string_view text) {
   const std::string percent = total > 0 ? fmt::format("{:5.1f}%  ", 100 * fraction) : "";
   std::string left;
   if (done > first_done_ && done < total) {
-    left = "  " + duration_text((now - start_) / (done - first_done_) * (total - done)) + " left";
+    left = duration_text((now - start_) / (done - first_done_) * (total - done)) + " left";
   }
   if (!terminal) {
-    fmt::print(stderr, "{}{}{}\n", percent, text, left);
+    write_message(fmt::format("{}{}{}{}\n", percent, text, left.empty() ? "" : "  ", left));
     return;
   }
-  std::string rest = fmt::format(" {}{}{}", percent, text, left);
-  const auto room = static_cast<std::size_t>(std::max(0, terminal_width() - kBarWidth - 1));
-  if (rest.size() > room) rest.resize(room);
-  fmt::print(stderr, "\r\x1b[K{}{}", progress_bar(fraction), rest);
-  std::fflush(stderr);
+  write_message("\r\x1b[K" + progress_line(fraction, percent, text, left, terminal_width() - 1));
   shown_ = true;
 }
 
 void Progress::finish() {
-  if (shown_) fmt::print(stderr, "\r\x1b[K");
+  if (shown_) write_message("\r\x1b[K");
   shown_ = false;
 }
 
@@ -121,32 +153,38 @@ int run_program(int argc, char** argv, std::string_view name, std::string_view d
   app.footer("Example:\n  " + std::string(example));
   app.set_version_flag("--version", std::string(name) + " (isoloss) " ISOLOSS_VERSION);
   app.add_flag("--quiet", quiet_flag, "Only results and errors");
+  open_missing_streams();
   try {
     setup(app);
     try {
       app.parse(argc, argv);
     } catch (const CLI::Success& success) {
-      return app.exit(success);  // --help and --version
+      app.exit(success);  // --help and --version
+      flush_results();
+      return 0;
     } catch (const CLI::ParseError& wrong) {
-      fmt::print(stderr, "error: [{}] {}; see {} --help\n", name, wrong.what(), name);
-      return 2;
+      fail_usage(name, wrong);
     }
     std::signal(SIGINT, on_signal);
     std::signal(SIGTERM, on_signal);
     std::signal(SIGPIPE, SIG_IGN);
     const int code = body();
-    if (std::fflush(stdout) != 0) fail_run("standard output", "room to write the result", "a write error");
+    flush_results();
     return code;
   } catch (const Error& error) {
-    fmt::print(stderr, "error: {}\n", error.what());
+    report_error(error.what());
     return error.exit_code();
   } catch (const std::bad_alloc&) {
-    fmt::print(stderr, "error: [{}] expected enough memory, got an allocation that failed\n", name);
-    return 1;
+    report_error(fmt::format("[{}] expected enough memory, got an allocation that failed", name));
+  } catch (const std::system_error& error) {
+    // fmt::print throws this when the stream takes no more.
+    report_error(std::ferror(stdout) != 0 ? fmt::format("[standard output] expected room to write the result, got {}",
+                                                        error.code().message())
+                                          : fmt::format("[{}] expected no failure, got {}", name, error.what()));
   } catch (const std::exception& error) {
-    fmt::print(stderr, "error: [{}] expected no failure, got {}\n", name, error.what());
-    return 1;
+    report_error(fmt::format("[{}] expected no failure, got {}", name, error.what()));
   }
+  return 1;
 }
 
 }  // namespace isoloss

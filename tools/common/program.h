@@ -20,21 +20,31 @@ int run_program(int argc, char** argv, std::string_view name, std::string_view d
 /// True once SIGINT or SIGTERM has arrived (handlers are installed by run_program). Loops poll it, finish their step,
 /// and return kInterrupted. A second signal kills at once.
 bool interrupted();
+/// From here on a signal ends the program at once, with the same code: where it only waits for input, or computes what
+/// can be computed again.
+void leave_when_interrupted();
 inline constexpr int kInterrupted = 130;
 
-/// Messages for people, on stderr; dropped with --quiet.
+/// Messages for people, on stderr; dropped with --quiet. A stderr that takes none (a full disk, a reader that left)
+/// stops no program: it is the results that count.
 bool quiet();
 void say(std::string_view line);
-void warn(std::string_view line);  ///< `warning: …`, shown with --quiet too
+void warn(std::string_view line);           ///< `warning: …`, shown with --quiet too
+void write_message(std::string_view text);  ///< as it is, shown with --quiet too
 
-/// Colour and cursor movement are used only when the stream is a terminal and NO_COLOR is unset.
+/// Cursor movement is used only when the stream is a terminal, colour only when NO_COLOR is unset besides.
 bool stdout_is_terminal();
 bool stderr_is_terminal();
 bool stdout_has_colour();
 bool stderr_has_colour();
 
-/// A bar 24 columns wide, full to `fraction` (0 to 1).
-std::string progress_bar(double fraction);
+inline constexpr int kBarWidth = 24;  ///< columns
+/// A bar full to `fraction` (0 to 1).
+std::string progress_bar(double fraction, int width = kBarWidth);
+/// A line of at most `width` columns: bar, percent, `text`, time left (either may be empty). Where room is short, first
+/// the bar gives way, then the end of the text; the time left stays.
+std::string progress_line(double fraction, std::string_view percent, std::string_view text, std::string_view left,
+                          int width);
 
 /// One line that rewrites itself on a terminal and is a plain line every few seconds when piped.
 class Progress {

@@ -15,6 +15,7 @@
 #include "tools/common/device.h"
 #include "tools/common/program.h"
 #include "tools/common/saved_model.h"
+#include "tools/common/usage.h"
 
 namespace isoloss {
 namespace {
@@ -58,10 +59,10 @@ int evaluate_weights(const Options& options) {
   const std::vector<std::string>& patterns = options.data.empty() ? configuration.run.data.val : options.data;
   if (patterns.empty()) fail_input("--data", "token shards to evaluate on", "none");
   const std::vector<fs::path> files = expand_shards(patterns, options.data.empty() ? "data.val" : "--data");
-  if (configuration.model.vocab == 0) resolve_vocab(configuration, files);
+  resolve_vocab(configuration, files);  // text of another tokenizer has no loss to speak of
   const TokenDataset data(files);
   data.check_ids(static_cast<std::uint64_t>(configuration.model.vocab));
-  const EvalWindows windows(data, configuration.model.context, static_cast<std::uint64_t>(options.tokens));
+  const EvalWindows windows(data, configuration.model.context, static_cast<std::uint64_t>(options.tokens), "--tokens");
 
   // A GPU evaluates as the model was trained, which is what the record of its run holds; the others know float32 only.
   const Precision trained = configuration.run.run.precision;
@@ -79,6 +80,7 @@ int evaluate_weights(const Options& options) {
   store.allocate(/*with_gradients=*/false, device.machine, real);
   load_model(store, saved.weights);
   Executor executor(std::move(graph), store, device.machine);
+  executor.set_observer(device.checker.get());
   const Evaluation result = evaluate(executor, windows, [] { return interrupted(); });
   if (interrupted()) return kInterrupted;
 
@@ -117,9 +119,10 @@ int main(int argc, char** argv) {
         app.add_option("--config", options.config, "Their configuration: a TOML file or the name of a preset");
         app.add_option("--data", options.data, "Token shards: files or globs; default: the run's validation data")
             ->take_all();
-        app.add_option("--tokens", options.tokens, "At most so many targets; 0: all")->check(CLI::NonNegativeNumber);
+        app.add_option("--tokens", options.tokens, "At most so many targets; 0: all")
+            ->check(whole_number<std::int64_t>());
         app.add_flag("--json", options.json, "One JSON object instead of a table");
-        options.device.add_to(app, /*check=*/false);
+        options.device.add_to(app, /*check=*/true);
       },
       [&] { return evaluate_weights(options); });
 }

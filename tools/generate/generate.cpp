@@ -17,6 +17,7 @@
 #include "tools/common/device.h"
 #include "tools/common/program.h"
 #include "tools/common/saved_model.h"
+#include "tools/common/usage.h"
 
 namespace isoloss {
 namespace {
@@ -34,7 +35,13 @@ struct Options {
 Tokenizer tokenizer_of(const Configuration& configuration) {
   for (const fs::path& shard : expand_shards(configuration.run.data.train, "data.train")) {
     const fs::path file = shard.parent_path() / "tokenizer.json";
-    if (fs::exists(file)) return load_tokenizer(file.string());
+    if (!fs::exists(file)) continue;
+    Tokenizer tokenizer = load_tokenizer(file.string());
+    if (static_cast<std::int64_t>(tokenizer.vocab_size()) != configuration.model.vocab) {
+      fail_input(file.string(), fmt::format("the run's tokenizer, of {} ids", configuration.model.vocab),
+                 fmt::format("one of {}", tokenizer.vocab_size()));
+    }
+    return tokenizer;
   }
   fail_input("data.train", "a tokenizer.json beside the run's shards", "none");
 }
@@ -63,13 +70,15 @@ std::int32_t sample(const float* logits, std::int64_t vocab, const Options& opti
 
 class Decoder {
  public:
-  Decoder(const ModelSpec& spec, const fs::path& weights, const Machine& machine)
+  Decoder(const ModelSpec& spec, const fs::path& weights, const Device& device)
       : vocab_(spec.vocab), context_(spec.context) {
+    const Machine& machine = device.machine;
     Graph graph = decoding_graph(spec, store_);
     store_.lay_out();
     store_.allocate(/*with_gradients=*/false, machine);
     load_model(store_, weights);
     executor_ = std::make_unique<Executor>(std::move(graph), store_, machine);
+    executor_->set_observer(device.checker.get());
     logits_.resize(static_cast<std::size_t>(executor_->tensor("lm_head.y").count()));
   }
 
@@ -110,7 +119,7 @@ int generate(const Options& options) {
   const SavedModel saved = saved_model_of_run(options.run);
   Tokenizer tokenizer = tokenizer_of(saved.configuration);
   const Device device = open_device(options.device, Precision::fp32);
-  Decoder decoder(saved.configuration.model, saved.weights, device.machine);
+  Decoder decoder(saved.configuration.model, saved.weights, device);
 
   std::vector<std::uint32_t> prompt;
   tokenizer.encode(options.prompt, prompt);
@@ -125,7 +134,7 @@ int generate(const Options& options) {
     if (tokenizer.end_of_text() == static_cast<std::uint32_t>(id)) break;
     const std::string_view bytes = tokenizer.token(static_cast<std::uint32_t>(id));
     std::fwrite(bytes.data(), 1, bytes.size(), stdout);
-    std::fflush(stdout);
+    if (std::fflush(stdout) != 0) break;  // nobody reads on; run_program says why
     if (i + 1 < options.tokens) logits = decoder.feed(id);
   }
   fmt::print("\n");
@@ -144,15 +153,19 @@ int main(int argc, char** argv) {
       [&](CLI::App& app) {
         app.add_option("--run", options.run, "The run folder")->required();
         app.add_option("--prompt", options.prompt, "Text to continue; empty: the start of a document");
-        app.add_option("--tokens", options.tokens, "Tokens to draw")->default_str("200")->check(CLI::NonNegativeNumber);
+        app.add_option("--tokens", options.tokens, "Tokens to draw")
+            ->default_str("200")
+            ->check(whole_number<std::int64_t>());
         app.add_option("--temperature", options.temperature, "0 takes the likeliest token")
             ->default_str("0.8")
-            ->check(CLI::NonNegativeNumber);
+            ->check(number_from(0));
         app.add_option("--top-k", options.top_k, "Draw from the K likeliest tokens; 0: from all")
             ->default_str("50")
-            ->check(CLI::NonNegativeNumber);
-        app.add_option("--seed", options.seed, "Other seeds, other texts")->default_str("0");
-        options.device.add_to(app, /*check=*/false);
+            ->check(whole_number<std::int64_t>());
+        app.add_option("--seed", options.seed, "Other seeds, other texts")
+            ->default_str("0")
+            ->check(whole_number<std::uint64_t>());
+        options.device.add_to(app, /*check=*/true);
       },
       [&] { return generate(options); });
 }

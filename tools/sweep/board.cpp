@@ -24,6 +24,8 @@ std::string_view name_of(TaskState state) {
       return "kept";
     case TaskState::finished:
       return "finished";
+    case TaskState::diverged:
+      return "diverged";
     case TaskState::failed:
       return "failed";
     case TaskState::left_out:
@@ -89,8 +91,10 @@ void Board::look(Task& task) {
   if (task.state == TaskState::left_out) return;
   const bool new_here = task.state == TaskState::running;
   // Of a search, a diverged run is a result like any other; among the counted runs it leaves a hole.
-  if (found == Found::finished || task.candidate) {
+  if (found == Found::finished) {
     task.state = new_here ? TaskState::finished : TaskState::kept;
+  } else if (task.candidate) {
+    task.state = TaskState::diverged;
   } else {
     task.state = TaskState::failed;
     task.error = "the run diverged; the same would happen again";

@@ -18,6 +18,7 @@ enum class TaskState {
   running,
   kept,      ///< was finished before this sweep started
   finished,  ///< by this sweep
+  diverged,  ///< in a search for a learning rate, where that is a result like any other
   failed,
   left_out  ///< not asked for by --only
 };
@@ -34,7 +35,7 @@ struct Task {
   std::optional<double> val_loss{};  ///< the last one; absent also when it is no number
   std::string error{};               ///< why it failed, one line
 
-  bool done() const { return state == TaskState::kept || state == TaskState::finished; }
+  bool done() const { return state == TaskState::kept || state == TaskState::finished || state == TaskState::diverged; }
 };
 
 class Board {

@@ -20,7 +20,9 @@ ordered_json describe(const Board& board, const Task& task) {
   const auto place =
       task.candidate && !task.done() ? board.name(task) : board.folder(task).lexically_relative(board.out());
   out["folder"] = place.generic_string();
-  out["state"] = task.state == TaskState::kept ? name_of(TaskState::finished) : name_of(task.state);
+  // What --only left out may be done all the same: a loss is there only then.
+  const bool finished = task.state == TaskState::kept || (task.state == TaskState::left_out && task.val_loss);
+  out["state"] = name_of(finished ? TaskState::finished : task.state);
   out["steps"] = task.steps;
   out["val_loss"] = or_null(task.val_loss);
   if (!task.error.empty()) out["error"] = task.error;

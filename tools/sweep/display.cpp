@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <vector>
 
 #include "tools/common/program.h"
@@ -42,6 +41,8 @@ Piece sign(TaskState state, bool colour) {
     case TaskState::kept:
     case TaskState::finished:
       return painted("✓", "32");
+    case TaskState::diverged:
+      return painted("✗", "2");
     case TaskState::failed:
       return painted("✗", "31");
     case TaskState::left_out:
@@ -134,7 +135,7 @@ std::string Display::time_left() const {
 }
 
 void Display::erase() {
-  if (drawn_ > 0) fmt::print(stderr, "\x1b[{}F\x1b[J", drawn_);
+  if (drawn_ > 0) write_message(fmt::format("\x1b[{}F\x1b[J", drawn_));
   drawn_ = 0;
 }
 
@@ -148,8 +149,7 @@ void Display::update() {
   const double fraction = total > 0 ? board_.work_done() / total : 1;
   text += fmt::format("{} {:5.1f}%  {}{}\n", progress_bar(fraction), 100 * fraction, count_text(board_), time_left());
   erase();
-  fmt::print(stderr, "\x1b[?7l{}\x1b[?7h", text);  // no line wrap: one line stays one line to move up by
-  std::fflush(stderr);
+  write_message(fmt::format("\x1b[?7l{}\x1b[?7h", text));  // no line wrap: one line stays one line to move up by
   drawn_ = static_cast<int>(std::ranges::count(text, '\n'));
 }
 
@@ -161,8 +161,8 @@ void Display::ended(const Task& task, double seconds) {
   if (failed) {
     warn(fmt::format("{} failed: {}", name, task.error));
   } else {
-    say(fmt::format("{}  val_loss {}  {}  ({}{})", name, task.val_loss ? fmt::format("{:.4f}", *task.val_loss) : "none",
-                    duration_text(seconds), count_text(board_), time_left()));
+    const std::string loss = task.val_loss ? fmt::format("val_loss {:.4f}", *task.val_loss) : std::string("diverged");
+    say(fmt::format("{}  {}  {}  ({}{})", name, loss, duration_text(seconds), count_text(board_), time_left()));
   }
   last_ = -1e9;
 }
@@ -170,7 +170,7 @@ void Display::ended(const Task& task, double seconds) {
 void Display::finish() {
   if (finished_) return;
   erase();
-  if (!quiet() && stderr_is_terminal()) fmt::print(stderr, "{}", table_text(board_, stderr_has_colour()));
+  if (!quiet() && stderr_is_terminal()) write_message(table_text(board_, stderr_has_colour()));
   finished_ = true;
 }
 

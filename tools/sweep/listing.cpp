@@ -48,7 +48,7 @@ std::string plan_text(const Board& board) {
     text += fmt::format("{:<{}}  {:>9} steps  {:>14} tokens  {}\n", board.name(task).generic_string(), width,
                         grouped(steps), grouped(tokens),
                         counted_before && task.state == TaskState::waiting ? "best of its search"
-                        : task.done()                                      ? "finished"
+                        : task.state == TaskState::kept                    ? "finished"
                                                                            : name_of(task.state));
   }
   return text + fmt::format("{} runs, {} finished; {} steps, {} tokens\n", runs, done, grouped(all_steps),
@@ -71,10 +71,10 @@ std::string shell_word(const std::string& text) {
 
 std::string slurm_text(const Board& board, const SlurmOptions& options) {
   const std::vector<std::string> patterns = array_patterns(board);
-  const std::string last = std::to_string(patterns.empty() ? 0 : patterns.size() - 1);
+  if (patterns.empty()) return {};
   std::string text = "#!/bin/bash\n";
   text += fmt::format("#SBATCH --job-name={}\n", folder_name(board.plan().suite.file.stem().string()));
-  text += fmt::format("#SBATCH --array=0-{}\n", last);
+  text += fmt::format("#SBATCH --array=0-{}\n", patterns.size() - 1);
   text += fmt::format("#SBATCH --cpus-per-task={}\n", options.threads);
   if (options.device == "cuda") text += "#SBATCH --gpus-per-task=1\n";
   text += "#SBATCH --output=slurm-%A_%a.log\n";
@@ -82,7 +82,8 @@ std::string slurm_text(const Board& board, const SlurmOptions& options) {
   text +=
       "# Two minutes before the time limit: finish the step and write a checkpoint; the next job goes on from there.\n";
   text += "#SBATCH --signal=B:TERM@120\n";
-  text += "set -euo pipefail\n\nruns=(\n";
+  // Relative paths of --set start where this script was made, not where it is submitted.
+  text += fmt::format("set -euo pipefail\ncd {}\n\nruns=(\n", shell_word(std::filesystem::current_path().string()));
   for (const std::string& pattern : patterns) text += fmt::format("  {}\n", shell_word(pattern));
   text += fmt::format(")\n\nexec {} {} --out {} --threads {} --device {}", shell_word(options.program),
                       shell_word(options.suite), shell_word(options.out), options.threads, options.device);

@@ -20,7 +20,7 @@ struct SlurmOptions {
 };
 
 /// A batch script with one array element per unfinished run, or per variant and scale where learning rates are searched
-/// for, since those runs depend on each other.
+/// for, since those runs depend on each other. Empty when every run is finished.
 std::string slurm_text(const Board& board, const SlurmOptions& options);
 
 /// `text` as one word of a shell command.

@@ -10,6 +10,7 @@
 #include "kernels/core/file.h"
 #include "kernels/core/parallel.h"
 #include "tools/common/program.h"
+#include "tools/common/usage.h"
 #include "tools/sweep/board.h"
 #include "tools/sweep/display.h"
 #include "tools/sweep/listing.h"
@@ -22,6 +23,8 @@ namespace isoloss {
 namespace fs = std::filesystem;
 
 namespace {
+
+constexpr int kMostJobs = 1024;  // beyond, --jobs is a mistake
 
 struct Options {
   std::string suite, out, only, slurm, train;
@@ -66,13 +69,19 @@ void report(const Board& board, int code) {
     fail_run(board.name(*failed).generic_string(), "every run to finish",
              fmt::format("{} failed, this one with: {}", failures, failed->error));
   }
-  fmt::print("ceg {} --baseline {}\n", shell_word(board.out().string()),
-             shell_word(board.plan().suite.baseline().name));
+  const Plan& plan = board.plan();
+  const bool comparable = std::ranges::any_of(board.tasks(), [&plan](const Task& task) {
+    return !task.candidate && task.val_loss &&
+           plan.suite.variants[plan.cells[task.cell].variant].name == plan.suite.baseline().name;
+  });
+  if (!comparable) {
+    say("no run of the baseline is finished yet, so there is nothing to compare with");
+    return;
+  }
+  fmt::print("ceg {} --baseline {}\n", shell_word(board.out().string()), shell_word(plan.suite.baseline().name));
 }
 
 int run(const Options& options) {
-  if (options.jobs < 1) fail_input("--jobs", "1 or more", std::to_string(options.jobs));
-  if (options.threads < 0) fail_input("--threads", "1 or more, or 0 for all", std::to_string(options.threads));
   std::vector<Override> overrides;
   for (const std::string& text : options.set) overrides.push_back({text, "--set", {}});
   const Plan plan = make_plan(read_suite(options.suite), overrides, options.out);
@@ -80,9 +89,14 @@ int run(const Options& options) {
   const int all_threads = options.threads > 0 ? options.threads : threads();
 
   if (!options.slurm.empty()) {
-    write_file_atomically(options.slurm, slurm_text(board, {own_path().string(), fs::absolute(options.suite).string(),
-                                                            fs::absolute(options.out).string(), options.device,
-                                                            all_threads, options.set}));
+    const std::string script =
+        slurm_text(board, {own_path().string(), fs::absolute(options.suite).string(),
+                           fs::absolute(options.out).string(), options.device, all_threads, options.set});
+    if (script.empty()) {
+      say(fmt::format("every run is finished; {} is not written", options.slurm));
+    } else {
+      write_file_atomically(options.slurm, script);
+    }
     return 0;
   }
   if (options.dry_run) {
@@ -100,21 +114,25 @@ int run(const Options& options) {
 }  // namespace isoloss
 
 int main(int argc, char** argv) {
-  isoloss::Options options;
-  return isoloss::run_program(
+  using namespace isoloss;
+  Options options;
+  return run_program(
       argc, argv, "sweep", "Trains every variant of a suite at every scale with every seed; `ceg` makes the table.",
       "sweep models/suites/demo.toml --out runs/demo --jobs 2",
       [&options](CLI::App& app) {
         app.add_option("SUITE", options.suite, "Suite file (TOML)")->required();
         app.add_option("--out", options.out, "Folder of the sweep")->required();
-        app.add_option("--jobs", options.jobs, "Runs at a time; they share the threads");
-        app.add_option("--threads", options.threads, "Threads of all runs together (default: all processors)");
-        app.add_option("--device", options.device, "As train's: auto, cpu, cuda, ref, check");
+        app.add_option("--jobs", options.jobs, "Runs at a time; they share the threads")
+            ->check(whole_number(1, kMostJobs));
+        app.add_option("--threads", options.threads, "Threads of all runs together; 0: all processors")
+            ->check(whole_number<int>());
+        app.add_option("--device", options.device, "As train's: auto, cpu, cuda, ref, check")
+            ->check(one_of({"auto", "cpu", "cuda", "ref", "check"}));
         app.add_option("--set", options.set, "key=value for every run, on top of the suite")->take_all();
         app.add_option("--only", options.only, "Only runs whose folder fits this glob, such as 'nano/*/seed1'");
         app.add_flag("--dry-run", options.dry_run, "Print the plan and start nothing");
         app.add_option("--slurm", options.slurm, "Write a Slurm array job to this file and start nothing");
         app.add_option("--train", options.train, "The train program (default: beside sweep)")->group("");
       },
-      [&options] { return isoloss::run(options); });
+      [&options] { return run(options); });
 }

@@ -92,14 +92,8 @@ class Builder {
     const Variant& variant = suite_.variants[cell.variant];
     const std::string who = fmt::format("{}: variant {}, scale {}", suite_.file.string(), variant.name, scale.name);
     std::vector<Override> settings = settings_of(suite_, scale, variant);
-    for (const Override& own : settings) {
-      const std::string key = trimmed(own.text.substr(0, own.text.find('=')));
-      if (key == "run.seed") fail_input(who + ", run.seed", "the seeds in `seeds`", own.text);
-      if (rate && key == "optimizer.learning_rate") {
-        fail_input(who + ", " + key, "it either here or in `learning_rates`", "both");
-      }
-    }
     settings.insert(settings.end(), overrides_.begin(), overrides_.end());
+    check_owned_keys(settings, who, rate.has_value());
     settings.push_back({fmt::format("run.seed={}", seed), who, {}});
     if (rate) settings.push_back({fmt::format("optimizer.learning_rate={}", *rate), who, {}});
 
@@ -113,6 +107,17 @@ class Builder {
     planned.configuration = load(settings, who);
     planned.config_text = config_text(suite_.extends, settings, out_ / planned.folder);
     return planned;
+  }
+
+  /// What the suite sets by keys of its own nobody else may set: it would have no effect.
+  static void check_owned_keys(const std::vector<Override>& settings, const std::string& who, bool has_rates) {
+    for (const Override& own : settings) {
+      const std::string key = trimmed(own.text.substr(0, own.text.find('=')));
+      if (key == "run.seed") fail_input(who + ", run.seed", "the seeds in `seeds`", own.text);
+      if (has_rates && key == "optimizer.learning_rate") {
+        fail_input(who + ", " + key, "it either here or in `learning_rates`", "both");
+      }
+    }
   }
 
   /// Errors about a key say which cell of the suite it was met in.

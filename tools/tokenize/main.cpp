@@ -1,8 +1,12 @@
 // tokenize: text into token shards, or standard input into ids and back.
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
+#include <functional>
 
 #include "kernels/core/error.h"
 #include "tools/common/program.h"
+#include "tools/common/usage.h"
 #include "tools/tokenize/tokenize.h"
 
 int main(int argc, char** argv) {
@@ -10,11 +14,12 @@ int main(int argc, char** argv) {
   TokenizeOptions options;
   std::string out;
   bool ids = false, decode = false;
+  std::function<bool(const char*)> given;  // whether the option stands on the command line
   const auto setup = [&](CLI::App& app) {
     app.add_option(
         "INPUT", options.inputs,
         "Text or .jsonl files, also .gz, .zst or .xz; a folder means every .txt, .text, .md and .jsonl in it; "
-        "builtin:stories[:MB] is the built-in corpus (5 MB)");
+        "builtin:stories[:MB] is the built-in corpus (5 MB); /dev/stdin is standard input");
     app.add_option("--tokenizer", options.tokenizer,
                    "bytes; gpt2:DIR with encoder.json and vocab.bpe; bpe:SIZE, trained on INPUT; or a Hugging Face "
                    "tokenizer.json")
@@ -28,17 +33,24 @@ int main(int argc, char** argv) {
            "or none (a file is one document)")
         ->capture_default_str();
     app.add_option("--field", options.field, "Field of a .jsonl line that holds the text")->capture_default_str();
-    app.add_option("--seed", options.seed, "Draws which documents are for validation")->capture_default_str();
+    app.add_option("--seed", options.seed, "Draws which documents are for validation")
+        ->capture_default_str()
+        ->check(whole_number<std::uint64_t>());
     app.add_flag("--force", options.force, "Replace the shards that --out holds already");
     app.add_flag("--ids", ids, "Print the ids of standard input, byte for byte; no INPUT");
     app.add_flag("--decode", decode, "Print the bytes of the ids on standard input; no INPUT");
+    given = [&app](const char* option) { return app.get_option(option)->count() > 0; };
   };
   const auto body = [&] {
     if (ids || decode) {
       if (ids && decode) fail_input("--ids", "either --ids or --decode", "both");
       const std::string_view flag = ids ? "--ids" : "--decode";
       if (!options.inputs.empty()) fail_input(flag, "standard input alone", "INPUT as well");
-      Tokenizer tokenizer = load_tokenizer(options.tokenizer);
+      for (const char* other : {"--out", "--val-fraction", "--separator", "--field", "--seed", "--force"}) {
+        if (given(other)) fail_input(other, fmt::format("it without {}, which writes no shards", flag), "both");
+      }
+      leave_when_interrupted();
+      Tokenizer tokenizer = open_tokenizer(options.tokenizer);
       if (ids) {
         print_ids(tokenizer, stdin, stdout);
       } else {

@@ -196,6 +196,15 @@ void check(const TokenizeOptions& options) {
 }
 }  // namespace
 
+Tokenizer open_tokenizer(const std::string& spec) {
+  constexpr std::string_view gpt2 = "gpt2:";
+  const bool named = spec == "bytes" || spec.starts_with(kTrain) || (spec.starts_with(gpt2) && spec != gpt2);
+  if (!named && !fs::exists(spec)) {
+    fail_input("--tokenizer", "bytes, gpt2:DIR, bpe:SIZE or the path of a tokenizer.json", fmt::format("'{}'", spec));
+  }
+  return load_tokenizer(spec);
+}
+
 int tokenize(const TokenizeOptions& options) {
   check(options);
   Corpus corpus(options.inputs, options.separator, options.field);
@@ -206,7 +215,7 @@ int tokenize(const TokenizeOptions& options) {
   const bool train = options.tokenizer.starts_with(kTrain);
   if (train) bpe_size(options.tokenizer);
   std::optional<Tokenizer> tokenizer;
-  if (!train) tokenizer = load_tokenizer(options.tokenizer);
+  if (!train) tokenizer = open_tokenizer(options.tokenizer);
   prepare_folder(options);
   if (train) tokenizer = train_tokenizer(options, corpus);
   if (!tokenizer) return kInterrupted;

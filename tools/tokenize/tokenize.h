@@ -30,6 +30,9 @@ struct TokenizeOptions {
 /// training text, and when no other was drawn the last one is validation text. A single document is split at its end.
 int tokenize(const TokenizeOptions& options);
 
+/// `spec` is bytes, gpt2:DIR or a tokenizer.json; an input error of --tokenizer when it is nothing of the kind.
+Tokenizer open_tokenizer(const std::string& spec);
+
 /// The ids of everything in `in`, as text, separated by spaces, with a newline at the end.
 void print_ids(Tokenizer& tokenizer, std::FILE* in, std::FILE* out);
 /// The bytes of the ids in `in`, which white space separates. Anything but numbers is an input error.

@@ -17,6 +17,7 @@
 #include "models/transformer.h"
 #include "tools/common/device.h"
 #include "tools/common/program.h"
+#include "tools/common/usage.h"
 #include "tools/train/manifest.h"
 
 namespace isoloss {
@@ -125,6 +126,12 @@ int train(const Options& options) {
                                static_cast<std::uint64_t>(config.run.eval_tokens));
 
   const fs::path folder = run_folder(options);
+  // What the manifest names.
+  expect_utf8("--out", folder.filename().string());
+  expect_utf8("--init-from", fs::path(options.init_from).filename().string());
+  for (const TokenDataset* data : {&train_data, &val_data}) {
+    for (const TokenShard& shard : data->shards()) expect_utf8("data", shard.path().filename().string());
+  }
   std::optional<Checkpoint> resume;
   if (options.resume) {
     resume = checkpoint_of(folder, configuration, device.name);

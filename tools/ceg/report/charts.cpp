@@ -26,7 +26,7 @@ std::vector<Place> thinned(const std::vector<Place>& places) {
   std::vector<Place> kept;
   for (std::size_t begin = 0; begin < places.size();) {
     const double column = std::floor(2 * places[begin].x);
-    std::size_t end = begin, lowest = begin, highest = begin;
+    std::size_t end = begin + 1, lowest = begin, highest = begin;
     for (; end < places.size() && std::floor(2 * places[end].x) == column; ++end) {
       if (places[end].y < places[lowest].y) lowest = end;
       if (places[end].y > places[highest].y) highest = end;
