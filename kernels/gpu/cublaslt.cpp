@@ -53,7 +53,7 @@ void check_runtime(cudaError_t status) {
 
 cudaDataType type_of(DType dtype) { return dtype == DType::bf16 ? CUDA_R_16BF : CUDA_R_32F; }
 
-/// Elements that the matrices of an operand with `rows` rows of `columns` in memory span.
+/// Bytes that the matrices of an operand with `rows` rows of `columns` in memory span.
 std::size_t span_bytes(const Matmul::Operand& operand, std::int64_t rows, std::int64_t columns, std::int64_t batch,
                        DType dtype) {
   return static_cast<std::size_t>((batch - 1) * operand.item + (rows - 1) * operand.row + columns) * bytes_of(dtype);
@@ -65,6 +65,17 @@ std::uint32_t alignment_of(const Matmul::Operand& operand, DType dtype) {
                     static_cast<std::uintptr_t>(operand.row) * bytes_of(dtype) |
                     static_cast<std::uintptr_t>(operand.item) * bytes_of(dtype) | 256;
   return 1u << std::countr_zero(bits);
+}
+
+/// Whether the pointers of the call's epilogue are as cuBLASLt's kernels take them. No preference tells the heuristics
+/// how a bias is aligned, and some kernels that they propose read it 16 bytes at a time (pytorch/pytorch#194497); rows
+/// of aux must be a multiple of 8 elements long (CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD in cublasLt.h).
+bool epilogue_fits(const Matmul& call) {
+  constexpr std::uintptr_t kBytes = 16;
+  constexpr std::int64_t kRow = 8;
+  const auto aligned = [](const void* data) { return reinterpret_cast<std::uintptr_t>(data) % kBytes == 0; };
+  return aligned(call.bias) && aligned(call.aux) &&
+         (call.aux == nullptr || (call.c.row % kRow == 0 && (call.batch == 1 || call.c.item % kRow == 0)));
 }
 
 std::string text_of(const Matmul::Operand& operand, DType dtype) {
@@ -344,7 +355,9 @@ std::string CublasLt::version() const {
   return fmt::format("{}.{}.{}", version / 10000, version / 100 % 100, version % 100);
 }
 
-bool CublasLt::offers(const Matmul& call) { return !implementation_->plan_of(call).candidates.empty(); }
+bool CublasLt::offers(const Matmul& call) {
+  return epilogue_fits(call) && !implementation_->plan_of(call).candidates.empty();
+}
 
 void CublasLt::run(const Matmul& call, void* stream) {
   Implementation& lt = *implementation_;
