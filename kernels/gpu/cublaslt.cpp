@@ -67,15 +67,17 @@ std::uint32_t alignment_of(const Matmul::Operand& operand, DType dtype) {
   return 1u << std::countr_zero(bits);
 }
 
-/// Whether the pointers of the call's epilogue are as cuBLASLt's kernels take them. No preference tells the heuristics
-/// how a bias is aligned, and some kernels that they propose read it 16 bytes at a time (pytorch/pytorch#194497); rows
-/// of aux must be a multiple of 8 elements long (CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD in cublasLt.h).
+/// Whether the library may be asked for the call's epilogue. No preference tells the heuristics how a bias is aligned,
+/// and some kernels that they propose read it 16 bytes at a time (pytorch/pytorch#194497); rows of aux must be a
+/// multiple of 8 elements long (CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD in cublasLt.h). How exact its tanh is, nobody
+/// says: PTX's tanh.approx errs by up to 2^-11, which is less than bf16 rounds by, and no float32.
 bool epilogue_fits(const Matmul& call) {
   constexpr std::uintptr_t kBytes = 16;
   constexpr std::int64_t kRow = 8;
   const auto aligned = [](const void* data) { return reinterpret_cast<std::uintptr_t>(data) % kBytes == 0; };
-  return aligned(call.bias) && aligned(call.aux) &&
-         (call.aux == nullptr || (call.c.row % kRow == 0 && (call.batch == 1 || call.c.item % kRow == 0)));
+  const bool rows = call.c.row % kRow == 0 && (call.batch == 1 || call.c.item % kRow == 0);
+  return aligned(call.bias) && aligned(call.aux) && (call.aux == nullptr || rows) &&
+         (call.epilogue != Epilogue::gelu_tanh || call.result == DType::bf16);
 }
 
 std::string text_of(const Matmul::Operand& operand, DType dtype) {

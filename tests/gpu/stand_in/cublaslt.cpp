@@ -1,7 +1,7 @@
 // A cuBLASLt without a GPU, loaded in place of NVIDIA's by its name. It takes what the library takes, checks it by the
 // rules in cublasLt.h (sizes of attributes, shapes, leading dimensions, alignment, pointers of epilogues), and
 // multiplies column by column, so that a layout described wrongly gives a wrong product. One of the algorithms it
-// proposes refuses when it runs, as the real one's may.
+// proposes refuses when it runs, as the real one's may, and products that differ in anything sum in different orders.
 #include <cublasLt.h>
 
 #include <cmath>
@@ -110,10 +110,12 @@ struct Call {
 
   void run(std::int64_t item) const {
     const std::int64_t depth = operation.transposes_a == CUBLAS_OP_T ? a.rows : a.columns;
+    const bool backwards = (operation.epilogue / 4 + (beta != 0 ? 1 : 0) + d.rows + d.columns + depth) % 2 != 0;
     std::vector<float> column(static_cast<std::size_t>(d.rows));
     for (std::int64_t j = 0; j < d.columns; ++j) {
       std::fill(column.begin(), column.end(), 0.0f);
-      for (std::int64_t k = 0; k < depth; ++k) {
+      for (std::int64_t step = 0; step < depth; ++step) {
+        const std::int64_t k = backwards ? depth - 1 - step : step;
         const float right = element_of_b(item, k, j);
         for (std::int64_t i = 0; i < d.rows; ++i)
           column[static_cast<std::size_t>(i)] += element_of_a(item, i, k) * right;
