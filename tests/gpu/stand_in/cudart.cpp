@@ -3,9 +3,8 @@
 // error that CUDA has for it, and the program ends with exit code 1 whatever becomes of that error.
 //
 // Work waits in its stream until somebody waits for it (the last moment that CUDA allows), so whatever is read, changed
-// or given back too early shows. With ISOLOSS_STAND_IN=early it runs at the first call after it (the earliest).
-#include "gpu/stand_in/runtime.h"
-
+// or given back too early shows. With ISOLOSS_STAND_IN=early it runs at the first call after it (the earliest), with
+// mixed that holds for every other stream, so that they overtake each other wherever no event keeps them apart.
 #include <cuda_runtime.h>
 
 #include <chrono>
@@ -16,9 +15,10 @@
 #include <memory>
 #include <set>
 #include <string>
-#include <string_view>
+#include <utility>
 #include <vector>
 
+#include "gpu/stand_in/runtime.h"
 #include "simt/host_device.h"
 
 namespace {
@@ -29,7 +29,8 @@ struct Event;
 
 /// What simt::launch() puts kernels on: as one that always captures it only collects them.
 struct Stream : simt::HostStream {
-  Stream() { capturing = true; }
+  explicit Stream(bool is_early) : early(is_early) { capturing = true; }
+  const bool early;
   std::uint64_t done = 0;  ///< of all that was ever put on it; `recorded` is the rest
   bool captures = false;   ///< `recorded` belongs to a graph
   std::vector<Event*> external;
@@ -66,10 +67,8 @@ struct World {
   std::map<const std::byte*, std::size_t> device, pinned;
   std::set<Stream*> streams;
   int broken = 0;
-  const bool early = [] {
-    const char* const when = std::getenv("ISOLOSS_STAND_IN");
-    return when != nullptr && std::string_view(when) == "early";
-  }();
+  const std::string order = std::getenv("ISOLOSS_STAND_IN") != nullptr ? std::getenv("ISOLOSS_STAND_IN") : "late";
+  int streams_made = 0;
 
   ~World() {
     if (broken == 0) return;
@@ -113,7 +112,7 @@ Event& event_of(cudaEvent_t event) { return *reinterpret_cast<Event*>(event); }
 
 void put(Stream& stream, Work work) {
   stream.give(std::move(work));
-  if (world.early && !stream.captures) stream.run_until(stream.end());
+  if (stream.early && !stream.captures) stream.run_until(stream.end());
 }
 
 cudaError_t allocate(std::map<const std::byte*, std::size_t>& pieces, void** memory, std::size_t bytes) {
@@ -227,7 +226,8 @@ cudaError_t cudaMemsetAsync(void* to, int byte, std::size_t bytes, cudaStream_t 
 // --- Streams ---
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* made, unsigned flags) {
   if (flags != cudaStreamNonBlocking) return broken(cudaErrorInvalidValue, "a stream that the default stream blocks");
-  auto* const stream = new Stream;
+  const bool odd = world.streams_made++ % 2 != 0;
+  auto* const stream = new Stream(world.order == "early" || (world.order == "mixed" && odd));
   world.streams.insert(stream);
   *made = reinterpret_cast<cudaStream_t>(static_cast<simt::HostStream*>(stream));
   return cudaSuccess;
