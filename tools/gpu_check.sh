@@ -279,16 +279,22 @@ use_python_packages() {
 # Every test case of PROGRAM in a process of its own, JOBS at a time: after a kernel that fails, its process can use the
 # GPU no more. Prints what failed, and counts as doctest does.
 run_cases() {
-  local program=$1 jobs=$2 count failed
-  count=$("$program" --count | sed -n 's/^.*current filters: *\([0-9]*\).*$/\1/p')
+  local program=$1 jobs=$2 listing count passed
+  listing=$("$program" --count 2>&1)
+  count=$(sed -n 's/^.*current filters: *\([0-9]*\).*$/\1/p' <<<"$listing")
+  if [ -z "$count" ]; then
+    printf '%s\n' "$listing"
+    return 1
+  fi
   # shellcheck disable=SC2016
-  failed=$(seq "${count:-0}" | xargs -P "$jobs" -I '{}' bash -c '
-    said=$("$1" --first="$2" --last="$2" 2>&1) && grep -a -q "test cases: *1 " <<<"$said" && exit
-    printf "%s\n(test case %s of %s, exit code %s)\n" "$said" "$2" "$1" "$?" >&2
-    echo failed
+  passed=$(seq "$count" | xargs -P "$jobs" -I '{}' bash -c '
+    said=$("$1" --first="$2" --last="$2" 2>&1)
+    code=$?
+    if [ "$code" -eq 0 ] && grep -a -q "test cases: *1 " <<<"$said"; then echo passed && exit; fi
+    printf "%s\n(test case %s of %s, exit code %s)\n" "$said" "$2" "$1" "$code" >&2
   ' case "$program" '{}' | wc -l)
-  printf '[doctest] test cases: %s | %s passed | %s failed\n' "${count:-0}" $((${count:-0} - failed)) "$failed"
-  [ "$failed" -eq 0 ] && [ -n "$count" ]
+  printf '[doctest] test cases: %s | %s passed | %s failed\n' "$count" "$passed" $((count - passed))
+  [ "$passed" -eq "$count" ]
 }
 export -f run_cases
 
@@ -444,7 +450,7 @@ main() {
   verify=ran_some_tests
   step kernels 120 bash -c 'run_cases "$@"' cases "$bin/test_gpu" 8
   verify=ran_some_tests
-  step training 90 bash -c 'run_cases "$@"' cases "$bin/test_gpu_training" 2
+  step training 90 bash -c 'run_cases "$@"' cases "$bin/test_gpu_training" 4
   if [ -n "${pid_of[pytorch-compile]:-}" ]; then finish pytorch-compile; fi
 
   run_training

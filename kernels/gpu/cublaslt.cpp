@@ -288,25 +288,19 @@ struct CublasLt::Implementation {
                      stream);
   }
 
-  /// Milliseconds of the fastest of a few runs; infinite where the algorithm refuses.
-  float time_of(const Plan& plan, const Matmul& call, const cublasLtMatmulAlgo_t& algorithm,
-                cudaStream_t stream) const {
+  /// Milliseconds of one run; infinite where the algorithm refuses.
+  float time_of(const Plan& plan, const Matmul& call, const cublasLtMatmulAlgo_t& algorithm, const TimingEvent& begin,
+                const TimingEvent& end, cudaStream_t stream) const {
+    check_runtime(cudaEventRecord(begin.get(), stream));
     if (multiply(plan, call, algorithm, stream) != CUBLAS_STATUS_SUCCESS) return HUGE_VALF;
-    const TimingEvent begin, end;
-    float best = HUGE_VALF;
-    for (int trial = 0; trial < kTrials; ++trial) {
-      check_runtime(cudaEventRecord(begin.get(), stream));
-      check(multiply(plan, call, algorithm, stream), "cublasLtMatmul");
-      check_runtime(cudaEventRecord(end.get(), stream));
-      check_runtime(cudaEventSynchronize(end.get()));
-      float elapsed = 0;
-      check_runtime(cudaEventElapsedTime(&elapsed, begin.get(), end.get()));
-      best = std::min(best, elapsed);
-    }
-    return best;
+    check_runtime(cudaEventRecord(end.get(), stream));
+    check_runtime(cudaEventSynchronize(end.get()));
+    float elapsed = 0;
+    check_runtime(cudaEventElapsedTime(&elapsed, begin.get(), end.get()));
+    return elapsed;
   }
 
-  /// The algorithm for a product that runs for the first time on this machine.
+  /// The algorithm for a product that runs for the first time on this machine: that with the shortest of a few runs.
   cublasLtMatmulAlgo_t measured(const Plan& plan, const Matmul& call, cudaStream_t stream) const {
     // Measuring writes the result many times over; what a product adds to is put back.
     std::optional<TemporaryMemory> saved;
@@ -315,17 +309,21 @@ struct CublasLt::Implementation {
       saved.emplace(bytes);
       check_runtime(cudaMemcpyAsync(saved->data(), call.c.data, bytes, cudaMemcpyDeviceToDevice, stream));
     }
-    std::size_t best = 0;
-    float shortest = HUGE_VALF;
-    for (std::size_t i = 0; i < plan.candidates.size(); ++i) {
-      const float time = time_of(plan, call, plan.candidates[i], stream);
-      if (time < shortest) best = i, shortest = time;
+    // In turns, since the clocks of a GPU that was idle rise meanwhile. The first turn loads code and does not count.
+    const TimingEvent begin, end;
+    std::vector<float> shortest(plan.candidates.size(), HUGE_VALF);
+    for (int trial = 0; trial <= kTrials; ++trial) {
+      for (std::size_t i = 0; i < plan.candidates.size(); ++i) {
+        const float time = time_of(plan, call, plan.candidates[i], begin, end, stream);
+        if (trial > 0) shortest[i] = std::min(shortest[i], time);
+      }
     }
     if (saved) {
       check_runtime(cudaMemcpyAsync(call.c.data, saved->data(), bytes, cudaMemcpyDeviceToDevice, stream));
       check_runtime(cudaStreamSynchronize(stream));
     }
-    return plan.candidates[best];
+    const auto best = std::min_element(shortest.begin(), shortest.end());
+    return plan.candidates[static_cast<std::size_t>(best - shortest.begin())];
   }
 
   const cublasLtMatmulAlgo_t& algorithm_for(Plan& plan, const Matmul& call, cudaStream_t stream) {
