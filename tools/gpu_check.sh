@@ -258,20 +258,22 @@ expect_machine() {
   fi
 }
 
-# Where the toolkit is a compiler alone, Python's packages may hold NVIDIA's libraries and their headers: they are
-# searched last.
-use_python_packages() {
-  local root folders
+# Makes NVIDIA's libraries findable: the toolkit's, and where that is a compiler alone, those that Python's packages
+# bring, with their headers. Searched last.
+find_libraries() {
+  local root folders libraries headers=''
   root=$(dirname "$(dirname "$(realpath "${nvcc:-/usr/local/cuda/bin/nvcc}")")")
-  if compgen -G "$root/lib*/libcublasLt.so.*" >/dev/null && compgen -G "$root/lib*/libcudnn.so.*" >/dev/null &&
-    [ -e "$root/include/cublasLt.h" ]; then
-    return 0
+  libraries=$(compgen -G "$root/lib*" | paste -s -d :)
+  if ! compgen -G "$root/lib*/libcublasLt.so.*" >/dev/null || ! compgen -G "$root/lib*/libcudnn.so.*" >/dev/null ||
+    [ ! -e "$root/include/cublasLt.h" ]; then
+    folders=$(python3 -c 'import nvidia; print(list(nvidia.__path__)[0])' 2>/dev/null)
+    if [ -n "$folders" ]; then
+      libraries+=:$(compgen -G "$folders/*/lib" | paste -s -d :)
+      headers=$(compgen -G "$folders/*/include" | paste -s -d :)
+    fi
   fi
-  folders=$(python3 -c 'import nvidia; print("\n".join(nvidia.__path__))' 2>/dev/null) || return 0
-  local libraries headers
-  libraries=$(compgen -G "$folders/*/lib" | paste -s -d :)
-  headers=$(compgen -G "$folders/*/include" | paste -s -d :)
   export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$libraries
+  if [ -z "$headers" ]; then return 0; fi
   export CPLUS_INCLUDE_PATH=${CPLUS_INCLUDE_PATH:+$CPLUS_INCLUDE_PATH:}$headers
   export CMAKE_INCLUDE_PATH=${CMAKE_INCLUDE_PATH:+$CMAKE_INCLUDE_PATH:}$headers
 }
@@ -431,7 +433,7 @@ main() {
   build=$(realpath -m "${ISOLOSS_BUILD_DIR:-build-gpu}")
   bin=$build/bin
   expect_machine
-  use_python_packages
+  find_libraries
 
   out=$(realpath -m "$out")
   mkdir -p "$out/logs" "$build" || fail "expected folders that can be written, got $out and $build"

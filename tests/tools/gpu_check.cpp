@@ -181,11 +181,12 @@ TEST_CASE("gpu_check: NVIDIA's libraries are taken from Python's packages where 
       "source tools/gpu_check.sh; mkdir -p $1/python/cu/lib $1/python/cu/include $1/toolkit/bin $1/toolkit/lib "
       "$1/toolkit/include\n"
       "python3() { echo \"$packages\"; }; packages=$1/python; nvcc=$1/toolkit/bin/nvcc; touch $nvcc\n"
-      "LD_LIBRARY_PATH=/before; use_python_packages; echo \"$LD_LIBRARY_PATH $CPLUS_INCLUDE_PATH\"\n"
+      "LD_LIBRARY_PATH=/before; find_libraries; echo \"$LD_LIBRARY_PATH $CPLUS_INCLUDE_PATH\"\n"
       "touch $1/toolkit/lib/libcublasLt.so.13 $1/toolkit/lib/libcudnn.so.9 $1/toolkit/include/cublasLt.h\n"
-      "LD_LIBRARY_PATH=/before; use_python_packages; echo \"$LD_LIBRARY_PATH\"";
+      "LD_LIBRARY_PATH=/before; find_libraries; echo \"$LD_LIBRARY_PATH\"";
   const std::string at = std::filesystem::path(folder / "").parent_path().string();
-  CHECK(bash(script, at).out == "/before:" + at + "/python/cu/lib " + at + "/python/cu/include\n/before\n");
+  CHECK(bash(script, at).out == "/before:" + at + "/toolkit/lib:" + at + "/python/cu/lib " + at +
+                                    "/python/cu/include\n/before:" + at + "/toolkit/lib\n");
 }
 
 TEST_CASE("gpu_check: a signal ends the step at once, and the pages are there") {
