@@ -259,9 +259,11 @@ expect_machine() {
 }
 
 # Makes NVIDIA's libraries findable: the toolkit's, and where that is a compiler alone, those that Python's packages
-# bring, with their headers. Searched last.
+# bring, with their headers. Searched last. PyTorch keeps the path that it had: its own libraries are of other versions.
+python=(python3)
 find_libraries() {
   local root folders libraries headers=''
+  python=(env "LD_LIBRARY_PATH=${LD_LIBRARY_PATH:-}" python3)
   root=$(dirname "$(dirname "$(realpath "${nvcc:-/usr/local/cuda/bin/nvcc}")")")
   libraries=$(compgen -G "$root/lib*" | paste -s -d :)
   if ! compgen -G "$root/lib*/libcublasLt.so.*" >/dev/null || ! compgen -G "$root/lib*/libcudnn.so.*" >/dev/null ||
@@ -370,8 +372,8 @@ training_went_well() {
 # The same weights and batches in PyTorch and here. What it compiles first is kept on disk and compiled while the
 # kernels' tests run, which measure nothing.
 readonly PYTORCH=tools/bench/pytorch.py
-has_pytorch() { python3 -c 'import torch; assert torch.cuda.is_available()' 2>/dev/null; }
-pytorch_train() { printf '%s\n' python3 "$PYTORCH" train "gpt2-$1" --tokens "$tokens" --out "$out/pytorch-$1.json"; }
+has_pytorch() { "${python[@]}" -c 'import torch; assert torch.cuda.is_available()' 2>/dev/null; }
+pytorch_train() { printf '%s\n' "${python[@]}" "$PYTORCH" train "gpt2-$1" --tokens "$tokens" --out "$out/pytorch-$1.json"; }
 run_pytorch() {
   local command
   mapfile -t command < <(pytorch_train 124m)
@@ -379,7 +381,7 @@ run_pytorch() {
     --weights "$build/check-pytorch.safetensors" || return 1
   train_124m beside-124m 90 -- --init-from "$build/check-pytorch.safetensors" --set "run.steps=$COMPARED_STEPS" \
     --set run.batch_tokens=65536 --set run.eval_tokens=16384 &&
-    step compare-124m 10 python3 "$PYTORCH" compare "$build/check-beside-124m/log.jsonl" "$build/check-pytorch.jsonl"
+    step compare-124m 10 "${python[@]}" "$PYTORCH" compare "$build/check-beside-124m/log.jsonl" "$build/check-pytorch.jsonl"
   cp "$build/check-beside-124m/log.jsonl" "$out/beside-124m.jsonl" 2>/dev/null
   rm -f "$build/check-pytorch.safetensors"
 }
@@ -447,7 +449,7 @@ main() {
   prepare_tokens
   if has_pytorch; then
     mapfile -t command < <(pytorch_train 124m)
-    start pytorch-compile 150 "${command[@]}" --steps 2
+    start pytorch-compile 150 "${command[@]}" --steps 2 --out "$build/check-compile.json"
   fi
   verify=ran_some_tests
   step kernels 120 bash -c 'run_cases "$@"' cases "$bin/test_gpu" 8
@@ -461,7 +463,7 @@ main() {
   run_bench attention 60 attention_flash attention_flash_backward --shapes attention
   run_bench operations 90
   run_sanitizer
-  if has_pytorch; then step pytorch-attention 60 python3 "$PYTORCH" attention --out "$out/pytorch-attention.json"; fi
+  if has_pytorch; then step pytorch-attention 60 "${python[@]}" "$PYTORCH" attention --out "$out/pytorch-attention.json"; fi
   run_bench training-350m 45 train --config gpt2-350m
   if has_pytorch; then
     mapfile -t command < <(pytorch_train 350m)
