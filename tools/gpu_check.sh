@@ -294,7 +294,7 @@ run_cases() {
   passed=$(seq "$count" | xargs -P "$jobs" -I '{}' bash -c '
     said=$("$1" --first="$2" --last="$2" 2>&1)
     code=$?
-    if [ "$code" -eq 0 ] && grep -a -q "test cases: *1 " <<<"$said"; then echo passed && exit; fi
+    if [ "$code" -eq 0 ] && grep -a -q "Status: SUCCESS" <<<"$said"; then echo passed && exit; fi
     printf "%s\n(test case %s of %s, exit code %s)\n" "$said" "$2" "$1" "$code" >&2
   ' case "$program" '{}' | wc -l)
   printf '[doctest] test cases: %s | %s passed | %s failed\n' "$count" "$passed" $((count - passed))

@@ -143,14 +143,15 @@ TEST_CASE("gpu_check: the sanitizers run side by side, and are skipped where the
 TEST_CASE("gpu_check: test cases run in processes of their own, and one that crashes costs no other its result") {
   const TemporaryFolder tools;
   const std::filesystem::path program = tools / "tests";
-  // Stands for a test program of four cases: the second dies, the third fails, the fourth is none.
+  // Stands for a test program of four cases: the second dies, the third fails, the fourth is no test at all. Whatever
+  // the range, doctest counts all cases.
   write_file_atomically(program,
                         "#!/bin/bash\ncase $* in\n"
                         "  --count) echo '[doctest] unskipped test cases passing the current filters: 4' ;;\n"
                         "  *first=2*) echo 'an illegal memory access'; kill -9 $$ ;;\n"
-                        "  *first=3*) echo 'test cases: 1 | 0 passed | 1 failed'; exit 1 ;;\n"
-                        "  *first=4*) echo 'test cases: 0 | 0 passed' ;;\n"
-                        "  *) echo '[doctest] test cases: 1 | 1 passed' ;;\nesac\n");
+                        "  *first=3*) echo '[doctest] test cases: 4 | 3 passed | 1 failed'; exit 1 ;;\n"
+                        "  *first=4*) echo 'something else' ;;\n"
+                        "  *) echo '[doctest] test cases: 4 | 4 passed'; echo '[doctest] Status: SUCCESS!' ;;\nesac\n");
   std::filesystem::permissions(program, std::filesystem::perms::all);
   const Pages pages = pages_after("verify=ran_some_tests; step cases 20 bash -c 'run_cases \"$@\"' cases " +
                                   program.string() + " 2; step broken 20 bash -c 'run_cases /nowhere/tests 2'");
