@@ -87,7 +87,7 @@ DeviceContext Machine::context(const StepState& state, const Tensor& scratch) co
 }
 
 void Machine::set_state(const StepState& state) const {
-  if (cuda_) cuda_->device->copy(cuda_->state, &state, sizeof state, cuda_->stream);
+  if (cuda_) to_machine(cuda_->state, &state, sizeof state);
 }
 
 void Machine::to_machine(void* to, const void* from, std::size_t bytes) const {

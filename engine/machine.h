@@ -31,7 +31,7 @@ class Machine {
 
   /// What launches need. `state` must outlive them on the host; kernels read the copy that set_state() made.
   DeviceContext context(const StepState& state, const Tensor& scratch) const;
-  /// Puts `state` where kernels read it, before what is launched next.
+  /// Puts `state` where kernels read it, before what is launched next; done when it returns.
   void set_state(const StepState& state) const;
   /// Where kernels read the step state: the device's memory on cuda, null on the host.
   StepState* device_state() const;

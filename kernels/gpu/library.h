@@ -14,11 +14,12 @@ namespace isoloss {
 /// Stays open until the process ends: what a GPU library keeps in the driver does not survive being unloaded.
 class DynamicLibrary {
  public:
-  /// The first of `names` that opens: by the system's search path, then in the toolkit's own folder. Throws CudaFailure
-  /// with the loader's words about the first name.
+  /// The first of `names` that opens: by the system's search path, then in the folder of the toolkit that the program
+  /// was built with, then where toolkits are as a rule. Throws CudaFailure with the loader's words about the first
+  /// name.
   DynamicLibrary(std::initializer_list<const char*> names) {
     std::string why;
-    for (const std::string folder : {"", ISOLOSS_CUDA_LIBRARIES "/"}) {
+    for (const std::string folder : {"", ISOLOSS_CUDA_LIBRARIES "/", "/usr/local/cuda/lib64/"}) {
       for (const char* name : names) {
         handle_ = ::dlopen((folder + name).c_str(), RTLD_NOW | RTLD_LOCAL);
         if (handle_ != nullptr) return;

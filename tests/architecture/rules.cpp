@@ -40,7 +40,7 @@ const std::vector<Rule>& rules() {
 
 constexpr std::string_view kCudaHeaders[] = {
     "cuda", "cublas", "cudnn", "nccl", "nvtx", "nvToolsExt", "nvrtc", "curand", "cub/", "mma.h", "cooperative_groups"};
-constexpr std::string_view kCudaWrappers[] = {"cublaslt", "cudnn", "gpu_device", "nccl"};
+constexpr std::string_view kCudaWrappers[] = {"cublaslt", "cudart", "cudnn", "gpu_device", "nccl"};
 
 bool is_cuda_source(const fs::path& file) { return file.extension() == ".cu" || file.extension() == ".cuh"; }
 

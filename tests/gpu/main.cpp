@@ -9,8 +9,9 @@ constexpr int kSkipped = 77;  // as tests/gpu/CMakeLists.txt tells ctest
 }
 
 std::shared_ptr<isoloss::CudaDevice> isoloss::test::gpu() {
-  static const std::shared_ptr<CudaDevice> device = open_cuda_device();
-  return device;
+  // Never destroyed: at exit, libraries that were opened after it (cuDNN) are torn down before it would be.
+  static const auto* const device = new std::shared_ptr<CudaDevice>(open_cuda_device());
+  return *device;
 }
 
 int main(int argc, char** argv) {

@@ -17,4 +17,10 @@ TEST_CASE("training on the GPU: the same bits again, and after a resume") {
   check_repeats_and_resumes([](int) { return Machine(gpu(), /*tf32=*/false); });
 }
 
+TEST_CASE("check on the GPU: every toggle's operations are as near to ref as rounding allows") {
+  check_every_operation([] { return gpu(); });
+}
+
+TEST_CASE("profile on the GPU: every operation of the captured step is timed once a step") { check_profile(gpu()); }
+
 }  // namespace isoloss::test

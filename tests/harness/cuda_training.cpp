@@ -2,6 +2,11 @@
 
 #include <doctest/doctest.h>
 
+#include <string_view>
+
+#include "engine/checker.h"
+#include "engine/profiler.h"
+#include "models/transformer.h"
 #include "tests/harness/files.h"
 
 namespace isoloss::test {
@@ -83,6 +88,66 @@ void check_repeats_and_resumes(const std::function<Machine(int run)>& make) {
     CHECK(whole.val_losses == resumed.val_losses);
     CHECK(whole.weights == resumed.weights);
   }
+}
+
+Running::Running(const ModelSpec& spec, Precision precision, const std::shared_ptr<CudaDevice>& device)
+    : config(twenty_steps(spec)),
+      model((config.run.precision = precision, TrainingPlan(model_graphs(spec), config, DeviceKind::cuda)), config,
+            Machine(device, /*tf32=*/false)),
+      vocab(spec.vocab) {
+  model.store().initialise(1);
+}
+
+void Running::step(StepRunner& steps, std::int64_t number) {
+  StepState state{.seed = 1, .step = number};
+  model.optimizer().prepare(state, 1.0);
+  steps.submit(state, [&](int micro, std::int32_t* ids, std::int32_t* targets) {
+    const auto count = model.training().tensor("ids").count();
+    for (std::int64_t i = 0; i < count; ++i) {
+      ids[i] = static_cast<std::int32_t>((7 * i + 3 * micro + number) % vocab);
+      targets[i] = static_cast<std::int32_t>((7 * i + 7 + 3 * micro + number) % vocab);
+    }
+  });
+}
+
+void check_every_operation(const std::function<std::shared_ptr<CudaDevice>()>& make) {
+  for (const TrainingVariant& variant : training_variants()) {
+    for (const Precision precision : {Precision::fp32, Precision::bf16}) {
+      CAPTURE(variant.name);
+      CAPTURE(precision == Precision::bf16);
+      ModelSpec spec = tiny_spec();
+      variant.change(spec);
+      Running running(spec, precision, make());
+      Checker checker;
+      running.model.training().set_observer(&checker);
+      const auto steps = make_step_runner(running.model);
+      CHECK(error_of([&] { running.step(*steps, 0); }).empty());
+      CHECK(steps->next(/*drain=*/true).has_value());
+    }
+  }
+}
+
+void check_profile(const std::shared_ptr<CudaDevice>& device) {
+  Running running(tiny_spec(), Precision::bf16, device);
+  Profiler profiler(running.model.machine());
+  running.model.training().set_observer(&profiler);
+  running.model.optimizer().set_observer(&profiler);
+  const auto steps = make_step_runner(running.model);
+  for (std::int64_t number = 0; number < 3; ++number) {
+    running.step(*steps, number);
+    CHECK(steps->next(/*drain=*/false).has_value());  // not a step late: events are read before the next replay
+  }
+  const std::string table = profiler.table(3, {.flops_per_second = 1e9, .bytes_per_second = 1e9});
+  CAPTURE(table);
+  const auto calls_of = [&](std::string_view row) {
+    const auto at = table.find(row);
+    REQUIRE(at != std::string::npos);
+    return std::stoi(table.substr(at + 42, 8));
+  };
+  CHECK(calls_of("attention_flash attn") == 4);  // two layers, two micro-batches
+  CHECK(calls_of("adamw ") == 1);
+  CHECK(calls_of("global_norm ") == 1);
+  CHECK(table.find("nan") == std::string::npos);
 }
 
 }  // namespace isoloss::test

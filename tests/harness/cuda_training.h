@@ -4,6 +4,7 @@
 #include <functional>
 #include <span>
 
+#include "engine/step_runner.h"
 #include "tests/harness/tiny_run.h"
 
 namespace isoloss::test {
@@ -25,5 +26,22 @@ void check_follows_ref(const TrainingVariant& variant, const std::function<Machi
 /// The same run gives the same bits, and so does one that was stopped and went on. `make` gets the number of the run
 /// (0 … 3), so that it can let threads run in another order each time.
 void check_repeats_and_resumes(const std::function<Machine(int run)>& make);
+
+/// A model on a device, and what feeds it.
+struct Running {
+  Running(const ModelSpec& spec, Precision precision, const std::shared_ptr<CudaDevice>& device);
+  /// Submits step `number`.
+  void step(StepRunner& steps, std::int64_t number);
+
+  RunConfig config;
+  TrainingModel model;
+  std::int64_t vocab;
+};
+
+/// A step of every toggle, in both precisions, with every operation beside ref.
+void check_every_operation(const std::function<std::shared_ptr<CudaDevice>()>& make);
+
+/// Three captured steps in which every operation is timed.
+void check_profile(const std::shared_ptr<CudaDevice>& device);
 
 }  // namespace isoloss::test

@@ -75,6 +75,9 @@ struct OpCase {
   bool narrow = true;
   /// The operation is also run in float32 on a device (cuDNN's attention knows bf16 alone).
   bool single = true;
+  /// On cuda, whether an output is wanted decides how others are computed (linear's pre: by an epilogue of the library,
+  /// by another of its algorithms, or by a kernel of ours): skipping it keeps the bound instead of the bits.
+  bool library_decides = false;
   /// Results that a bf16 run computes from intermediates stored in bf16 (logits, dlogits, dpre): although they are
   /// float32 themselves, they are compared as precisely as bf16 results are.
   std::vector<std::string> through_bf16 = {};

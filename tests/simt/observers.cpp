@@ -1,13 +1,9 @@
 // What watches a step on the cuda device: the check against ref, and the profile of the captured step.
 #include <doctest/doctest.h>
 
-#include <algorithm>
 #include <memory>
 
 #include "engine/checker.h"
-#include "engine/profiler.h"
-#include "engine/step_runner.h"
-#include "models/transformer.h"
 #include "simt/host_device.h"
 #include "tests/harness/cuda_training.h"
 #include "tests/harness/files.h"
@@ -42,48 +38,10 @@ class FailingDevice : public simt::HostDevice {
   }
 };
 
-/// A model on a device, and what feeds it.
-struct Running {
-  Running(const ModelSpec& spec, Precision precision, const std::shared_ptr<CudaDevice>& device)
-      : config(twenty_steps(spec)),
-        model((config.run.precision = precision, TrainingPlan(model_graphs(spec), config, DeviceKind::cuda)), config,
-              Machine(device, /*tf32=*/false)),
-        vocab(spec.vocab) {
-    model.store().initialise(1);
-  }
-  void step(StepRunner& steps, std::int64_t number) {
-    StepState state{.seed = 1, .step = number};
-    model.optimizer().prepare(state, 1.0);
-    steps.submit(state, [&](int micro, std::int32_t* ids, std::int32_t* targets) {
-      const auto count = model.training().tensor("ids").count();
-      for (std::int64_t i = 0; i < count; ++i) {
-        ids[i] = static_cast<std::int32_t>((7 * i + 3 * micro + number) % vocab);
-        targets[i] = static_cast<std::int32_t>((7 * i + 7 + 3 * micro + number) % vocab);
-      }
-    });
-  }
-
-  RunConfig config;
-  TrainingModel model;
-  std::int64_t vocab;
-};
-
 }  // namespace
 
 TEST_CASE("check: every toggle's operations on cuda are as near to ref as rounding allows") {
-  for (const TrainingVariant& variant : training_variants()) {
-    CAPTURE(variant.name);
-    for (const Precision precision : {Precision::fp32, Precision::bf16}) {
-      ModelSpec spec = tiny_spec();
-      variant.change(spec);
-      Running running(spec, precision, std::make_shared<simt::HostDevice>());
-      Checker checker;
-      running.model.training().set_observer(&checker);
-      const auto steps = make_step_runner(running.model);
-      running.step(*steps, 0);
-      CHECK(steps->next(/*drain=*/true).has_value());
-    }
-  }
+  check_every_operation([] { return std::make_shared<simt::HostDevice>(); });
 }
 
 TEST_CASE("check: a product that is a twentieth off is found and named") {
@@ -113,26 +71,7 @@ TEST_CASE("a device that fails in a step is one line of error, and the end of th
 }
 
 TEST_CASE("profile: every operation of the captured step is timed once a step") {
-  Running running(tiny_spec(), Precision::bf16, std::make_shared<simt::HostDevice>());
-  Profiler profiler(running.model.machine());
-  running.model.training().set_observer(&profiler);
-  running.model.optimizer().set_observer(&profiler);
-  const auto steps = make_step_runner(running.model);
-  for (std::int64_t number = 0; number < 3; ++number) {
-    running.step(*steps, number);
-    CHECK(steps->next(/*drain=*/false).has_value());  // not a step late: events are read before the next replay
-  }
-  const std::string table = profiler.table(3, {.flops_per_second = 1e9, .bytes_per_second = 1e9});
-  CAPTURE(table);
-  const auto calls_of = [&](std::string_view row) {
-    const auto at = table.find(row);
-    REQUIRE(at != std::string::npos);
-    return std::stoi(table.substr(at + 42, 8));
-  };
-  CHECK(calls_of("attention_flash attn") == 4);  // two layers, two micro-batches
-  CHECK(calls_of("adamw ") == 1);
-  CHECK(calls_of("global_norm ") == 1);
-  CHECK(table.find("nan") == std::string::npos);
+  check_profile(std::make_shared<simt::HostDevice>());
 }
 
 }  // namespace isoloss::test

@@ -275,6 +275,26 @@ TEST_CASE("bench: the report of a device is complete") {
   CHECK(on.device->launches_replayed > 3);
 }
 
+TEST_CASE("bench: an operation that fails is listed, and the others are measured") {
+  class NoProducts : public simt::HostDevice {
+   public:
+    void matmul(const Matmul& call, Stream stream) override {
+      if (call.k == 64) throw CudaFailure("no algorithm");  // as wide as the model
+      simt::HostDevice::matmul(call, stream);
+    }
+  };
+  bench::Request request = tiny_request(Precision::bf16);
+  request.what = {"linear", "add", "layernorm"};
+  const json report = bench::run_session(request, Machine(std::make_shared<NoProducts>(), /*tf32=*/false));
+  REQUIRE(report.at("failed").size() == 4);  // of five: one reads the hidden layer
+  CHECK(report["failed"][0].at("op") == "linear");
+  CHECK(report["failed"][0].at("what") == "qkv");
+  CHECK(report["failed"][0].at("error").get<std::string>().find("no algorithm") != std::string::npos);
+  std::string measured;
+  for (const json& row : report.at("operations")) measured += row.at("op").get<std::string>() + " ";
+  CHECK(measured == "linear layernorm add ");
+}
+
 TEST_CASE("bench: the host has the same table, without copies and peers") {
   bench::Request request = tiny_request(Precision::fp32);
   request.what = {"linear", "linear_backward", "attention_flash", "gating"};

@@ -44,7 +44,8 @@ TEST_CASE("gpu_check: without a GPU one line and exit code 1, before anything is
 }
 
 TEST_CASE("gpu_check: wrong arguments are exit code 2") {
-  for (const char* arguments : {"--minutes 0", "--minutes ten", "--out", "--data /nowhere", "--fast"}) {
+  for (const char* arguments :
+       {"--minutes 0", "--minutes ten", "--out", "--data /nowhere", "--fast", "--built --fast"}) {
     CAPTURE(arguments);
     const ProcessResult result = bash(std::string("bash tools/gpu_check.sh ") + arguments);
     CHECK(result.exit_code == 2);
@@ -139,6 +140,56 @@ TEST_CASE("gpu_check: the sanitizers run side by side, and are skipped where the
   }
 }
 
+TEST_CASE("gpu_check: test cases run in processes of their own, and one that crashes costs no other its result") {
+  const TemporaryFolder tools;
+  const std::filesystem::path program = tools / "tests";
+  // Stands for a test program of four cases: the second dies, the third fails, the fourth is no test at all. Whatever
+  // the range, doctest counts all cases.
+  write_file_atomically(program,
+                        "#!/bin/bash\ncase $* in\n"
+                        "  --count) echo '[doctest] unskipped test cases passing the current filters: 4' ;;\n"
+                        "  *first=2*) echo 'an illegal memory access'; kill -9 $$ ;;\n"
+                        "  *first=3*) echo '[doctest] test cases: 4 | 3 passed | 1 failed'; exit 1 ;;\n"
+                        "  *first=4*) echo 'something else' ;;\n"
+                        "  *) echo '[doctest] test cases: 4 | 4 passed'; echo '[doctest] Status: SUCCESS!' ;;\nesac\n");
+  std::filesystem::permissions(program, std::filesystem::perms::all);
+  const Pages pages = pages_after("verify=ran_some_tests; step cases 20 bash -c 'run_cases \"$@\"' cases " +
+                                  program.string() + " 2; step broken 20 bash -c 'run_cases /nowhere/tests 2'");
+  const json& steps = pages.report.at("steps");
+  CHECK(steps[0]["status"] == "failed");
+  CHECK(steps[0]["detail"] == "exit code 1; [doctest] test cases: 4 | 1 passed | 3 failed");
+  CHECK(pages.markdown.find("an illegal memory access\n(test case 2 of") != std::string::npos);
+  CHECK(steps[1]["status"] == "failed");
+  CHECK(steps[1]["detail"].get<std::string>().find("No such file") != std::string::npos);
+  const Pages late = pages_after("minutes=1; step cases 12 bash -c 'run_cases() { sleep 9; }; run_cases' cases");
+  CHECK(late.report["steps"][0]["detail"].get<std::string>().find("passed") == std::string::npos);
+}
+
+TEST_CASE("gpu_check: built programs must run here, and then nothing but a GPU is asked for") {
+  const std::string start = "source tools/gpu_check.sh; nvidia-smi() { echo 'GPU 0: x'; }; built=yes; bin=";
+  const ProcessResult without = bash(start + "/nowhere; expect_machine");
+  CHECK(without.exit_code == 1);
+  CHECK(without.err.find("expected programs that run here in /nowhere") != std::string::npos);
+  const TemporaryFolder folder;
+  CHECK(
+      bash(start + "$1; ln -s /bin/true $1/train; PATH=/bin CUDACXX=/nowhere; expect_machine", folder / "").exit_code ==
+      0);
+}
+
+TEST_CASE("gpu_check: NVIDIA's libraries are taken from Python's packages where the toolkit lacks them") {
+  const TemporaryFolder folder;
+  const std::string script =
+      "source tools/gpu_check.sh; mkdir -p $1/python/cu/lib $1/python/cu/include $1/toolkit/bin $1/toolkit/lib "
+      "$1/toolkit/include\n"
+      "python3() { echo \"$packages\"; }; packages=$1/python; nvcc=$1/toolkit/bin/nvcc; touch $nvcc\n"
+      "LD_LIBRARY_PATH=/before; find_libraries; echo \"$LD_LIBRARY_PATH $CPLUS_INCLUDE_PATH\"\n"
+      "touch $1/toolkit/lib/libcublasLt.so.13 $1/toolkit/lib/libcudnn.so.9 $1/toolkit/include/cublasLt.h\n"
+      "LD_LIBRARY_PATH=/before; find_libraries; echo \"$LD_LIBRARY_PATH\"";
+  const std::string at = std::filesystem::path(folder / "").parent_path().string();
+  CHECK(bash(script, at).out == "/before:" + at + "/toolkit/lib:" + at + "/python/cu/lib " + at +
+                                    "/python/cu/include\n/before:" + at + "/toolkit/lib\n");
+}
+
 TEST_CASE("gpu_check: a signal ends the step at once, and the pages are there") {
   const Pages pages = pages_after(
       "(trap interrupted TERM; step good 10 true; step long 60 sleep 60) & sleep 2; kill $!; wait $!", "[ $? = 130 ]");
@@ -149,6 +200,7 @@ TEST_CASE("gpu_check: a signal ends the step at once, and the pages are there") 
 TEST_CASE("gpu_check: what bench and training left goes into the report") {
   const Pages pages = pages_after(R"(
     printf '{"device": "x", "operations": [1, 2]}\n' >"$out/bench-operations.json"
+    printf '{"tokens_per_second": 5}\n' >"$out/pytorch-124m.json"
     printf '{"step":1,"loss":10.9}\n{"step":2,"loss":9.5,"tokens_per_second":4}\n' >"$out/train-124m.jsonl"
     verify=loss_fell; step fell 10 true
     printf '{"step":1,"loss":9.5}\n{"step":2,"loss":10}\n' >"$out/train-124m.jsonl"
@@ -159,6 +211,8 @@ TEST_CASE("gpu_check: what bench and training left goes into the report") {
     printf 'a table of operations\n' >"$out/logs/bench-operations.log"
   )");
   CHECK(pages.report["bench"]["operations"]["operations"].size() == 2);
+  CHECK(pages.report["pytorch"]["training"]["tokens_per_second"] == 5);
+  CHECK(pages.report["pytorch"]["attention"].is_null());
   CHECK(pages.report["training_124m"]["first"]["loss"] == 10.9);
   CHECK(pages.report["training_124m"]["last"]["tokens_per_second"] == 4);
   CHECK(pages.report["steps"][0]["status"] == "passed");

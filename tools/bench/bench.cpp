@@ -39,8 +39,11 @@ int run(Options options) {
   request.device = device.name;
   request.precision = device.precision;
   const nlohmann::json report = run_session(request, device.machine);
-  if (report.is_null()) return kInterrupted;
   if (!options.json_file.empty()) write_file_atomically(options.json_file, report.dump(2) + "\n");
+  if (report.contains("interrupted")) return kInterrupted;
+  if (report.contains("failed")) {
+    fail_run("bench", "every operation to run", fmt::format("{} that failed", report["failed"].size()));
+  }
   return 0;
 }
 

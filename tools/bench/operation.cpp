@@ -47,10 +47,7 @@ Operation::Operation(const OpDef& op, const Attributes& attributes, std::vector<
   state_.learning_rate = 1e-3, state_.bias_correction1 = 0.1, state_.bias_correction2 = 0.05;
 }
 
-void Operation::arm() const {
-  machine_.set_state(state_);
-  machine_.synchronize();  // the copy reads state_, which may move
-}
+void Operation::arm() const { machine_.set_state(state_); }
 
 void Operation::run(int turn) const {
   const int copy = turn % copies();

@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <ctime>
+#include <exception>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "engine/training_model.h"
 #include "kernels/core/ceilings.h"
@@ -46,14 +48,20 @@ Ceilings ceilings_of(const Request& request, const Machine& machine) {
                           request.ceiling_sizes.matmul, request.ceiling_sizes.copy_bytes);
 }
 
-json operations(const Request& request, const Machine& machine, const Report& report) {
+/// One operation that fails does not cost the others' figures.
+json operations(const Request& request, const Machine& machine, const Report& report, json& failed) {
   report.operations_header(request.shapes);
   json rows = json::array();
   const auto wanted = [&](const std::string& op) { return request.what.empty() || request.wants(op); };
   for (const Case& test : cases_named(request.shapes, machine.kind(), real_of(request.precision))) {
     if (interrupted()) break;
-    for (const Measured& measured : measure(test, machine, request.seconds, wanted)) {
-      rows.push_back(report.operation(measured));
+    try {
+      for (const Measured& measured : measure(test, machine, request.seconds, wanted)) {
+        rows.push_back(report.operation(measured));
+      }
+    } catch (const std::exception& error) {
+      say(fmt::format("{} {} failed: {}", test.op, test.what, error.what()));
+      failed.push_back({{"op", test.op}, {"what", test.what}, {"error", error.what()}});
     }
   }
   return rows;
@@ -115,14 +123,16 @@ json run_session(const Request& request, const Machine& machine) {
   result["ceilings"] = report.ceilings();
   if (request.wants_operations()) {
     result["shapes"] = request.shapes;
-    result["operations"] = operations(request, machine, report);
+    json failed = json::array();
+    result["operations"] = operations(request, machine, report, failed);
+    if (!failed.empty()) result["failed"] = std::move(failed);
   }
   if (request.wants(kGemm) && !interrupted()) {
     result["shapes"] = request.shapes;
     result["products"] = products(request, machine, report);
   }
   if (request.wants(kTrain) && !interrupted()) result["training"] = training(request, machine, report);
-  if (interrupted()) return nullptr;
+  if (interrupted()) result["interrupted"] = true;
   return result;
 }
 

@@ -34,8 +34,9 @@ struct Request {
 /// Throws an input error when something that was asked for does not exist or is missing.
 void check(const Request& request);
 
-/// Measures and prints. The report names the device, its versions, the commit, the command line and the date. Null when
-/// the user interrupted.
+/// Measures and prints. The report names the device, its versions, the commit, the command line and the date.
+/// Operations that failed are listed under "failed"; where the user interrupted, the report has what was done, and
+/// "interrupted".
 nlohmann::json run_session(const Request& request, const Machine& machine);
 
 const char* name_of(Precision precision);
