@@ -63,7 +63,7 @@ struct RunningSoftmax {
         }
         UNROLL for (int j = 0; j < n; ++j) {
           UNROLL for (int e = 2 * half; e < 2 * half + 2; ++e) {
-            scores[i][j][e] = exp2_approx(scores[i][j][e] * scale - reference);
+            scores[i][j][e] = exp2_approx(fmaf(scores[i][j][e], scale, -reference));
             sum[i][half] += scores[i][j][e];
           }
         }

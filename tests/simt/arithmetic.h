@@ -20,16 +20,23 @@ inline double power_of_two(int exponent) {
   return std::bit_cast<double>(static_cast<std::uint64_t>(exponent + 1023) << 52);
 }
 
+/// Sixteen operands of a sum.
+struct SumOperands {
+  double value[16];
+  int exponent[16];
+  void set(unsigned k, float operand) { value[k] = static_cast<double>(operand), exponent[k] = exponent_of(operand); }
+};
+
 /// sum + left · right as the tensor cores of an H100 compute it: the sixteen products, which are exact, and the sum are
 /// cut off two bits below the last bit that a float with the largest of their exponents has, added, and cut off again
 /// to a float. Source: Khattak and Mikaitis, "Accurate Models of NVIDIA Tensor Cores", arXiv 2512.07004. (An A100 does
 /// the same with eight products at a time.) A plain sum of floats would be rather more exact than the hardware.
-inline float tensor_core_sum(float sum, const float (&left)[16], const float (&right)[16]) {
+inline float tensor_core_sum(float sum, const SumOperands& left, const SumOperands& right) {
   int exponent = exponent_of(sum);
   double products[16];
   for (int k = 0; k < 16; ++k) {
-    products[k] = static_cast<double>(left[k]) * static_cast<double>(right[k]);
-    const int of_product = exponent_of(left[k]) + exponent_of(right[k]);
+    products[k] = left.value[k] * right.value[k];
+    const int of_product = left.exponent[k] + right.exponent[k];
     exponent = of_product > exponent ? of_product : exponent;
   }
   if (exponent > 127) {  // infinities, NaN, and sums that may become infinite

@@ -1,7 +1,6 @@
 // The executor itself: what it computes, and that it catches what kernels get wrong.
 #include <doctest/doctest.h>
 
-#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <set>
@@ -161,9 +160,11 @@ TEST_CASE("a vector is stored at multiples of its size") {
 
 TEST_CASE("tensor cores cut off what they align and what they return") {
   const auto sum_of = [](float sum, float left, float right, int products) {
-    float a[16] = {}, b[16];
-    std::fill(a, a + products, left);
-    std::fill(b, b + 16, right);
+    simt::SumOperands a, b;
+    for (int k = 0; k < 16; ++k) {
+      a.set(static_cast<unsigned>(k), k < products ? left : 0.0f);
+      b.set(static_cast<unsigned>(k), right);
+    }
     return simt::tensor_core_sum(sum, a, b);
   };
   CHECK(sum_of(1, 0x1p-13f, 0x1p-12f, 16) == 1 + 0x1p-21f);  // 16 · 2^-25: the last bit that is kept

@@ -67,7 +67,7 @@ inline void multiply_matrices(float (&d)[4], const std::uint32_t (&a)[4], std::u
   meet(
       0xFFFFFFFFu, Collective::mma, &in, d,
       [](Meeting& meeting) {
-        float left[16][16], right[8][16];  // right: a column a row
+        SumOperands left[16], right[8];  // rows, columns
         for (unsigned l = 0; l < 32; ++l) {
           const auto& operands = *static_cast<const MmaOperands*>(meeting.in[l]);
           const unsigned row = l / 4, column = l % 4 * 2;
@@ -75,12 +75,12 @@ inline void multiply_matrices(float (&d)[4], const std::uint32_t (&a)[4], std::u
             const auto half = [h](std::uint32_t pair) {
               return isoloss::bf16_value(static_cast<std::uint16_t>(pair >> (16 * h)));
             };
-            left[row][column + h] = half(operands.a[0]);
-            left[row + 8][column + h] = half(operands.a[1]);
-            left[row][column + 8 + h] = half(operands.a[2]);
-            left[row + 8][column + 8 + h] = half(operands.a[3]);
-            right[row][column + h] = half(operands.b0);
-            right[row][column + 8 + h] = half(operands.b1);
+            left[row].set(column + h, half(operands.a[0]));
+            left[row + 8].set(column + h, half(operands.a[1]));
+            left[row].set(column + 8 + h, half(operands.a[2]));
+            left[row + 8].set(column + 8 + h, half(operands.a[3]));
+            right[row].set(column + h, half(operands.b0));
+            right[row].set(column + 8 + h, half(operands.b1));
           }
         }
         for (unsigned l = 0; l < 32; ++l) {
