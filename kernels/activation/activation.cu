@@ -11,9 +11,10 @@ template <class T, Activation kind>
 __global__ void __launch_bounds__(kElementThreads) forward(T* y, const T* x, std::int64_t count) {
   const std::int64_t at = pack_of_thread<T>();
   if (at >= count) return;
-  Pack<T> values = Pack<T>::load(x, at, count);
-  UNROLL for (int i = 0; i < kPack<T>; ++i) values.set(i, activate_on_device<kind>(values.get(i)));
-  values.store(y, at, count);
+  const Pack<T> values = Pack<T>::load(x, at, count);
+  float out[kPack<T>];
+  UNROLL for (int i = 0; i < kPack<T>; ++i) out[i] = activate_on_device<kind>(values.get(i));
+  Pack<T>::of(out).store(y, at, count);
 }
 
 /// dx may be dy.
@@ -23,12 +24,13 @@ __global__ void __launch_bounds__(kElementThreads)
   const std::int64_t at = pack_of_thread<T>();
   if (at >= count) return;
   const Pack<T> values = Pack<T>::load(x, at, count), gradient = Pack<T>::load(dy, at, count);
-  Pack<T> out = accumulate ? Pack<T>::load(dx, at, count) : Pack<T>{};
+  const Pack<T> before = accumulate ? Pack<T>::load(dx, at, count) : Pack<T>{};
+  float out[kPack<T>];
   UNROLL for (int i = 0; i < kPack<T>; ++i) {
     const float flow = gradient.get(i) * activation_slope_on_device<kind>(values.get(i));
-    out.set(i, accumulate ? out.get(i) + flow : flow);
+    out[i] = accumulate ? before.get(i) + flow : flow;
   }
-  out.store(dx, at, count);
+  Pack<T>::of(out).store(dx, at, count);
 }
 
 }  // namespace

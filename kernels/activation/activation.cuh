@@ -13,7 +13,8 @@ struct Gate {
 };
 DEVICE Gate gate(float power) {
   const float exponential = exp2_approx(power > 120.0f ? 120.0f : power);  // finite: 0 · infinity would be NaN
-  const float open = __fdividef(1.0f, 1.0f + exponential);
+  const float whole = 1.0f + exponential, guess = reciprocal_approx(whole);
+  const float open = fmaf(guess, fmaf(-whole, guess, 1.0f), guess);  // Newton's step, for what float32 is held to
   return {open, exponential * open};
 }
 inline constexpr float kLog2E = 1.4426950408889634f;

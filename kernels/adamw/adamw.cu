@@ -24,23 +24,22 @@ __global__ void __launch_bounds__(kElementThreads) update(const __grid_constant_
   const auto correction1 = static_cast<float>(p.state->bias_correction1);
   const auto correction2 = static_cast<float>(p.state->bias_correction2);
   const float factor = *p.factor;
-  auto parameter = Pack<float>::load(p.parameter, at, p.count), m = Pack<float>::load(p.m, at, p.count);
-  auto v = Pack<float>::load(p.v, at, p.count);
+  const auto parameter = Pack<float>::load(p.parameter, at, p.count), m = Pack<float>::load(p.m, at, p.count);
+  const auto v = Pack<float>::load(p.v, at, p.count);
   const auto gradient = Pack<float>::load(p.gradient, at, p.count);
-  Pack<bf16, kPack<float>> rounded;
+  float next[kPack<float>], next_m[kPack<float>], next_v[kPack<float>];
   UNROLL for (int i = 0; i < kPack<float>; ++i) {
     const float g = factor * gradient.get(i);
     float value = parameter.get(i);
     if (at + i < p.decay_count) value *= decay;
     const float first = p.beta1 * m.get(i) + p.rest1 * g, second = p.beta2 * v.get(i) + p.rest2 * g * g;
     value -= learning_rate * (first / correction1) / (sqrtf(second / correction2) + p.epsilon);
-    parameter.set(i, value), m.set(i, first), v.set(i, second);
-    rounded.set(i, value);
+    next[i] = value, next_m[i] = first, next_v[i] = second;
   }
-  parameter.store(p.parameter, at, p.count);
-  m.store(p.m, at, p.count);
-  v.store(p.v, at, p.count);
-  if (p.working != nullptr) rounded.store(p.working, at, p.count);
+  Pack<float>::of(next).store(p.parameter, at, p.count);
+  Pack<float>::of(next_m).store(p.m, at, p.count);
+  Pack<float>::of(next_v).store(p.v, at, p.count);
+  if (p.working != nullptr) Pack<bf16, kPack<float>>::of(next).store(p.working, at, p.count);
 }
 
 }  // namespace

@@ -12,10 +12,10 @@ template <class T>
 __global__ void __launch_bounds__(kElementThreads) add(T* y, const T* a, const T* b, std::int64_t count) {
   const std::int64_t at = pack_of_thread<T>();
   if (at >= count) return;
-  Pack<T> sum = Pack<T>::load(a, at, count);
-  const Pack<T> other = Pack<T>::load(b, at, count);
-  UNROLL for (int i = 0; i < kPack<T>; ++i) sum.set(i, sum.get(i) + other.get(i));
-  sum.store(y, at, count);
+  const Pack<T> first = Pack<T>::load(a, at, count), second = Pack<T>::load(b, at, count);
+  float sum[kPack<T>];
+  UNROLL for (int i = 0; i < kPack<T>; ++i) sum[i] = first.get(i) + second.get(i);
+  Pack<T>::of(sum).store(y, at, count);
 }
 
 }  // namespace

@@ -52,8 +52,9 @@ struct RunningSoftmax {
         now = fmaxf(now, __shfl_xor_sync(kWholeWarp, now, 1));
         now = fmaxf(now, __shfl_xor_sync(kWholeWarp, now, 2));
         // A row that has seen no live key yet: all its exponentials are 0, and -inf - -inf must not make them NaN.
-        const float reference = now == -INFINITY ? 0.0f : now * scale;
-        const float shrink = exp2_approx(largest[i][half] * scale - reference);
+        const float finite = now == -INFINITY ? 0.0f : now, reference = finite * scale;
+        // Exactly 1 where the maximum stays: what a reference is rounded by would add up over the tiles.
+        const float shrink = exp2_approx((largest[i][half] - finite) * scale);
         largest[i][half] = now;
         sum[i][half] *= shrink;
         UNROLL for (int j = 0; j < columns; ++j) {
@@ -62,7 +63,7 @@ struct RunningSoftmax {
         }
         UNROLL for (int j = 0; j < n; ++j) {
           UNROLL for (int e = 2 * half; e < 2 * half + 2; ++e) {
-            scores[i][j][e] = exp2_approx(scores[i][j][e] * scale - reference);
+            scores[i][j][e] = exp2_approx(fmaf(scores[i][j][e], scale, -reference));
             sum[i][half] += scores[i][j][e];
           }
         }

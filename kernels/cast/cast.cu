@@ -10,12 +10,12 @@ __global__ void __launch_bounds__(kElementThreads) cast(bf16* y, const float* x,
   const std::int64_t at = pack_of_thread<bf16>();
   if (at >= count) return;
   constexpr int kFloats = kPack<float>;
-  Pack<bf16> out;
+  float value[kPack<bf16>];
   UNROLL for (int half = 0; half < 2; ++half) {
     const Pack<float> in = Pack<float>::load(x, at + half * kFloats, count);
-    UNROLL for (int i = 0; i < kFloats; ++i) out.set(half * kFloats + i, in.get(i));
+    UNROLL for (int i = 0; i < kFloats; ++i) value[half * kFloats + i] = in.get(i);
   }
-  out.store(y, at, count);
+  Pack<bf16>::of(value).store(y, at, count);
 }
 
 }  // namespace

@@ -92,9 +92,7 @@ __global__ void __launch_bounds__(kThreads, 2) row_loss(const __grid_constant__ 
     if (v + n > p.vocab) {
       UNROLL for (int i = 0; i < n; ++i) value[i] = v + i < p.vocab ? value[i] : 0.0f;
     }
-    Lanes out;
-    UNROLL for (int i = 0; i < n; ++i) out.set(i, value[i]);
-    out.store(gradient + v);
+    Lanes::of(value).store(gradient + v);
   }
 }
 

@@ -77,27 +77,33 @@ DEVICE void wait_copies() {
 }
 /// Stores 16 bytes in global memory at once. Written in C++, a struct whose elements were computed one by one is often
 /// stored one by one.
-DEVICE void store_global(void* to, const uint4& words) {
+DEVICE void store_global(void* to, const uint4& words ISOLOSS_WHERE) {
   ISOLOSS_PTX(
       asm volatile("st.global.v4.b32 [%0], {%1,%2,%3,%4};"
                    :: "l"(__cvta_generic_to_global(to)), "r"(words.x), "r"(words.y), "r"(words.z), "r"(words.w) : "memory"),
-      memcpy(to, &words, sizeof words));
+      simt::store_aligned(to, words, where));
 }
 /// The same for 8 bytes.
-DEVICE void store_global(void* to, const uint2& words) {
+DEVICE void store_global(void* to, const uint2& words ISOLOSS_WHERE) {
   ISOLOSS_PTX(
       asm volatile("st.global.v2.b32 [%0], {%1,%2};"
                    :: "l"(__cvta_generic_to_global(to)), "r"(words.x), "r"(words.y) : "memory"),
-      memcpy(to, &words, sizeof words));
+      simt::store_aligned(to, words, where));
 }
 /// Brings the line of a global address into the second-level cache.
 DEVICE void prefetch(const void* from) {
   ISOLOSS_PTX(asm volatile("prefetch.global.L2 [%0];" :: "l"(__cvta_generic_to_global(from))), (void)from);
 }
-/// 2^x by the special function unit, about 2 ulp; 2^-inf is 0.
+/// 2^x by the special function unit, within 2 ulp; 0 where that is below 2^-126, so of -inf, too.
 DEVICE float exp2_approx(float x) {
   float y = 0;
-  ISOLOSS_PTX(asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x)), y = std::exp2(x));
+  ISOLOSS_PTX(asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x)), y = simt::exp2_approx(x));
+  return y;
+}
+/// 1 / x by the special function unit, within 1 ulp where x and 1 / x are normal.
+DEVICE float reciprocal_approx(float x) {
+  float y = 0;
+  ISOLOSS_PTX(asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x)), y = simt::reciprocal_approx(x));
   return y;
 }
 // clang-format on

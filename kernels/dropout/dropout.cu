@@ -19,7 +19,8 @@ __global__ void __launch_bounds__(kElementThreads)
   if (at >= count) return;
   mask.step = static_cast<std::uint64_t>(state->step);  // a replayed launch belongs to another step
   const Pack<T> in = Pack<T>::load(x, at, count);
-  Pack<T> out = accumulate ? Pack<T>::load(y, at, count) : Pack<T>{};
+  const Pack<T> before = accumulate ? Pack<T>::load(y, at, count) : Pack<T>{};
+  float out[kPack<T>];
   const std::uint64_t start = first + static_cast<std::uint64_t>(at);
   UNROLL for (int i = 0; i < kPack<T>; i += kDraws) {
     std::uint32_t draw[kDraws];
@@ -34,10 +35,10 @@ __global__ void __launch_bounds__(kElementThreads)
     }
     UNROLL for (int j = 0; j < kDraws; ++j) {
       const float value = in.get(i + j) * (draw[j] >= mask.threshold ? scale : 0.0f);
-      out.set(i + j, accumulate ? out.get(i + j) + value : value);
+      out[i + j] = accumulate ? before.get(i + j) + value : value;
     }
   }
-  out.store(y, at, count);
+  Pack<T>::of(out).store(y, at, count);
 }
 
 }  // namespace

@@ -32,15 +32,17 @@ __global__ void __launch_bounds__(kWarp* kRowWarps)
   if (row >= tokens) return;
   const T* const from = token + std::int64_t{ids[row]} * width;
   UNROLL_BY(4) for (int c = static_cast<int>(threadIdx.x) * n; c < width; c += kWarp * n) {
-    auto value = Lanes::load(from + c);
+    const auto own = Lanes::load(from + c);
+    float value[n];
+    UNROLL for (int i = 0; i < n; ++i) value[i] = own.get(i);
     if (position != nullptr) {
       const auto other = Lanes::load(position + std::int64_t{at} * width + c);
-      UNROLL for (int i = 0; i < n; ++i) value.set(i, value.get(i) + other.get(i));
+      UNROLL for (int i = 0; i < n; ++i) value[i] += other.get(i);
     }
     if (table != nullptr) {
-      UNROLL for (int i = 0; i < n; ++i) value.set(i, value.get(i) + table[std::int64_t{at} * width + c + i]);
+      UNROLL for (int i = 0; i < n; ++i) value[i] += table[std::int64_t{at} * width + c + i];
     }
-    value.store(y + std::int64_t{row} * width + c);
+    Lanes::of(value).store(y + std::int64_t{row} * width + c);
   }
 }
 
@@ -97,9 +99,10 @@ template <int n>
 DEVICE void put_columns(float* row, const float (&sum)[n], bool add) {
   using Columns = Pack < float, n<4 ? n : 4>;
   UNROLL for (int i = 0; i < n; i += Columns::kSize) {
-    Columns columns = add ? Columns::load(row + i) : Columns{};
-    UNROLL for (int j = 0; j < Columns::kSize; ++j) columns.set(j, columns.get(j) + sum[i + j]);
-    columns.store(row + i);
+    const Columns before = add ? Columns::load(row + i) : Columns{};
+    float columns[Columns::kSize];
+    UNROLL for (int j = 0; j < Columns::kSize; ++j) columns[j] = before.get(j) + sum[i + j];
+    Columns::of(columns).store(row + i);
   }
 }
 

@@ -65,7 +65,9 @@ __global__ void __launch_bounds__(kNormThreads<n>) norm_forward(const __grid_con
     UNROLL for (int k = 0; k < kPacks; ++k) {
       if (!columns.has(k)) continue;
       // The statistics are those of the sum as it is stored, which is what backward reads.
-      UNROLL for (int i = 0; i < n; ++i) x[k].set(i, x[k].get(i) + branch[k].get(i));
+      float sum[n];
+      UNROLL for (int i = 0; i < n; ++i) sum[i] = x[k].get(i) + branch[k].get(i);
+      x[k] = Lanes::of(sum);
       x[k].store(p.sum + start + columns.at(k));
     }
   }
@@ -92,10 +94,11 @@ __global__ void __launch_bounds__(kNormThreads<n>) norm_forward(const __grid_con
   UNROLL for (int k = 0; k < kPacks; ++k) {
     if (!columns.has(k)) continue;
     const auto weight = Lanes::load(p.w + columns.at(k));
-    Lanes out, bias{};
+    Lanes bias{};
     if (p.b != nullptr) bias = Lanes::load(p.b + columns.at(k));
-    UNROLL for (int i = 0; i < n; ++i) out.set(i, (x[k].get(i) - mean) * rstd * weight.get(i) + bias.get(i));
-    out.store(p.y + start + columns.at(k));
+    float out[n];
+    UNROLL for (int i = 0; i < n; ++i) out[i] = (x[k].get(i) - mean) * rstd * weight.get(i) + bias.get(i);
+    Lanes::of(out).store(p.y + start + columns.at(k));
   }
 }
 
@@ -149,14 +152,15 @@ __global__ void __launch_bounds__(kNormThreads<n>) norm_backward(const __grid_co
     UNROLL for (int k = 0; k < kPacks; ++k) {
       if (!columns.has(k)) continue;
       const auto weight = Lanes::load(p.w + columns.at(k));
-      Lanes out{};
-      if (p.accumulate) out = Lanes::load(p.dx + start + columns.at(k));
+      Lanes before{};
+      if (p.accumulate) before = Lanes::load(p.dx + start + columns.at(k));
+      float out[n];
       UNROLL for (int i = 0; i < n; ++i) {
         const float normal = (x[k].get(i) - mean) * rstd, flow = dy[k].get(i) * weight.get(i);
         const float value = (flow - along_one - normal * along_normal) * rstd;
-        out.set(i, out.get(i) + value);
+        out[i] = before.get(i) + value;
       }
-      out.store(p.dx + start + columns.at(k));
+      Lanes::of(out).store(p.dx + start + columns.at(k));
     }
   }
   DYNAMIC_SHARED(float, other);  // [2, kPacks · n, blockDim.y / 2, blockDim.x]
@@ -183,9 +187,9 @@ __global__ void __launch_bounds__(kNormThreads<n>) norm_backward(const __grid_co
     UNROLL for (int k = 0; k < kPacks; ++k) {
       if (!columns.has(k)) continue;
       UNROLL for (int i = 0; i < n; i += Sums::kSize) {
-        Sums some;
-        UNROLL for (int j = 0; j < Sums::kSize; ++j) some.set(j, sums[k][i + j]);
-        some.store(partial + blockIdx.x * p.width + columns.at(k) + i);
+        float some[Sums::kSize];
+        UNROLL for (int j = 0; j < Sums::kSize; ++j) some[j] = sums[k][i + j];
+        Sums::of(some).store(partial + blockIdx.x * p.width + columns.at(k) + i);
       }
     }
   };

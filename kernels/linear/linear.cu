@@ -35,14 +35,13 @@ __global__ void __launch_bounds__(kWarp* kWarps)
   for (std::int64_t row = first + threadIdx.y; row < last; row += kWarps) {
     const std::int64_t at = row * n + column;
     const Lanes in = Lanes::load(product + at);
-    Lanes before, after;
+    float before[width], after[width];
     UNROLL for (int i = 0; i < width; ++i) {
-      const float value = in.get(i) + added[i];
-      before.set(i, value);
-      after.set(i, activate_on_device<kind>(value));
+      before[i] = in.get(i) + added[i];
+      after[i] = activate_on_device<kind>(before[i]);
     }
-    if (pre != nullptr) before.store(pre + at);
-    after.store(y + at);
+    if (pre != nullptr) Lanes::of(before).store(pre + at);
+    Lanes::of(after).store(y + at);
   }
 }
 
@@ -60,16 +59,13 @@ __global__ void __launch_bounds__(kWarp* kWarps)
   float sum[width] = {};
   for (std::int64_t row = first + threadIdx.y; row < last && column < n; row += kWarps) {
     const std::int64_t at = row * n + column;
-    Lanes gradient = Lanes::load(dy + at);
+    const Lanes gradient = Lanes::load(dy + at);
     float value[width];
     UNROLL for (int i = 0; i < width; ++i) value[i] = gradient.get(i);
     if constexpr (kind != Activation::none) {
       const Lanes before = Lanes::load(pre + at);
-      UNROLL for (int i = 0; i < width; ++i) {
-        value[i] *= activation_slope_on_device<kind>(before.get(i));
-        gradient.set(i, value[i]);
-      }
-      gradient.store(dpre + at);
+      UNROLL for (int i = 0; i < width; ++i) { value[i] *= activation_slope_on_device<kind>(before.get(i)); }
+      Lanes::of(value).store(dpre + at);
     }
     UNROLL for (int i = 0; i < width; ++i) sum[i] += value[i];
   }

@@ -48,11 +48,12 @@ __global__ void __launch_bounds__(kElementThreads) turn(const __grid_constant__ 
     UNROLL for (int b = 0; b < kBatch; ++b) {
       if (head + b >= p.heads) continue;
       if (head + b < p.turning) {
+        float x[n], y[n];
         UNROLL for (int i = 0; i < n; ++i) {
-          const float x = first[b].get(i), y = second[b].get(i);
-          first[b].set(i, x * cosine[i] - y * sine[i]);
-          second[b].set(i, y * cosine[i] + x * sine[i]);
+          x[i] = first[b].get(i) * cosine[i] - second[b].get(i) * sine[i];
+          y[i] = second[b].get(i) * cosine[i] + first[b].get(i) * sine[i];
         }
+        first[b] = Lanes::of(x), second[b] = Lanes::of(y);
       }
       T* const to = p.out + start + std::int64_t{head + b} * 2 * p.pairs;
       first[b].store(to), second[b].store(to + p.pairs);

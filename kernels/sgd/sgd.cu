@@ -22,22 +22,21 @@ __global__ void __launch_bounds__(kElementThreads) update(const __grid_constant_
   const auto learning_rate = static_cast<float>(p.state->learning_rate);
   const auto decay = static_cast<float>(1 - p.state->learning_rate * p.weight_decay);
   const float factor = *p.factor;
-  auto parameter = Pack<float>::load(p.parameter, at, p.count);
+  const auto parameter = Pack<float>::load(p.parameter, at, p.count);
   Pack<float> m{};
   if (p.m != nullptr) m = Pack<float>::load(p.m, at, p.count);
   const auto gradient = Pack<float>::load(p.gradient, at, p.count);
-  Pack<bf16, kPack<float>> rounded;
+  float next[kPack<float>], next_m[kPack<float>];
   UNROLL for (int i = 0; i < kPack<float>; ++i) {
     float value = parameter.get(i);
     if (at + i < p.decay_count) value *= decay;
     const float first = p.momentum * m.get(i) + factor * gradient.get(i);
     value -= learning_rate * first;
-    parameter.set(i, value), m.set(i, first);
-    rounded.set(i, value);
+    next[i] = value, next_m[i] = first;
   }
-  parameter.store(p.parameter, at, p.count);
-  if (p.m != nullptr) m.store(p.m, at, p.count);
-  if (p.working != nullptr) rounded.store(p.working, at, p.count);
+  Pack<float>::of(next).store(p.parameter, at, p.count);
+  if (p.m != nullptr) Pack<float>::of(next_m).store(p.m, at, p.count);
+  if (p.working != nullptr) Pack<bf16, kPack<float>>::of(next).store(p.working, at, p.count);
 }
 
 }  // namespace

@@ -13,9 +13,9 @@ __global__ void __launch_bounds__(kElementThreads) forward(T* y, const T* gate, 
   const std::int64_t at = pack_of_thread<T>();
   if (at >= count) return;
   const Pack<T> gates = Pack<T>::load(gate, at, count), ups = Pack<T>::load(up, at, count);
-  Pack<T> out;
-  UNROLL for (int i = 0; i < kPack<T>; ++i) out.set(i, gates.get(i) * sigmoid(gates.get(i)).open * ups.get(i));
-  out.store(y, at, count);
+  float out[kPack<T>];
+  UNROLL for (int i = 0; i < kPack<T>; ++i) out[i] = gates.get(i) * sigmoid(gates.get(i)).open * ups.get(i);
+  Pack<T>::of(out).store(y, at, count);
 }
 
 /// dgate may be dy, dup may be up.
@@ -26,17 +26,18 @@ __global__ void __launch_bounds__(kElementThreads) backward(T* dgate, T* dup, co
   if (at >= count) return;
   const Pack<T> gates = Pack<T>::load(gate, at, count), ups = Pack<T>::load(up, at, count);
   const Pack<T> gradient = Pack<T>::load(dy, at, count);
-  Pack<T> to_gate = add_gate ? Pack<T>::load(dgate, at, count) : Pack<T>{};
-  Pack<T> to_up = add_up ? Pack<T>::load(dup, at, count) : Pack<T>{};
+  const Pack<T> before_gate = add_gate ? Pack<T>::load(dgate, at, count) : Pack<T>{};
+  const Pack<T> before_up = add_up ? Pack<T>::load(dup, at, count) : Pack<T>{};
+  float to_gate[kPack<T>], to_up[kPack<T>];
   UNROLL for (int i = 0; i < kPack<T>; ++i) {
     const float x = gates.get(i), flow = gradient.get(i);
     const Gate own = sigmoid(x);
     const float of_gate = flow * ups.get(i) * own.open * fmaf(x, own.shut, 1.0f), of_up = flow * x * own.open;
-    to_gate.set(i, add_gate ? to_gate.get(i) + of_gate : of_gate);
-    to_up.set(i, add_up ? to_up.get(i) + of_up : of_up);
+    to_gate[i] = add_gate ? before_gate.get(i) + of_gate : of_gate;
+    to_up[i] = add_up ? before_up.get(i) + of_up : of_up;
   }
-  to_gate.store(dgate, at, count);
-  to_up.store(dup, at, count);
+  Pack<T>::of(to_gate).store(dgate, at, count);
+  Pack<T>::of(to_up).store(dup, at, count);
 }
 
 }  // namespace

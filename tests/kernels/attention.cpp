@@ -121,6 +121,18 @@ TEST_CASE("attention_flash: wide heads") {
   for (const Named& named : kWideCases) check_op(attention_case("attention_flash", named.name, named.sizes));
 }
 
+// All scores are 44.4, so the largest stands in the first tile of keys. What its multiple that exponents are taken
+// relative to is rounded by, 2.5e-6, must not count once more in each of the tiles that follow.
+TEST_CASE("attention_flash: a maximum that stays costs nothing") {
+  OpCase test = attention_case("attention_flash", "equal scores", {1, 3072, 1, 1, 8});
+  Values tokens;
+  for (int t = 0; t < 3072; ++t) {
+    for (int c = 0; c < 24; ++c) tokens.push_back(c < 8 ? 12.5625 : c < 16 ? 1.25 : t % 5 - 2);
+  }
+  test.inputs[0].fill = Fill::values(std::move(tokens));
+  check_large(test);
+}
+
 TEST_CASE("attention_cudnn") {
   for (const Named& named : kCases) {
     OpCase test = attention_case("attention_cudnn", named.name, named.sizes);

@@ -9,6 +9,7 @@
 #include <type_traits>
 
 #include "kernels/core/bf16.h"
+#include "simt/arithmetic.h"
 #include "simt/executor.h"
 #include "tests/harness/sanitized.h"
 
@@ -167,9 +168,7 @@ T __ldg(const T* from) {
 inline int __popc(unsigned bits) { return __builtin_popcount(bits); }
 inline int __ffs(int bits) { return __builtin_ffs(bits); }
 inline int __clz(int bits) { return bits == 0 ? 32 : __builtin_clz(static_cast<unsigned>(bits)); }
-inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
-inline float __expf(float x) { return std::exp(x); }
-inline float __fdividef(float a, float b) { return a / b; }
+inline float __fdividef(float a, float b) { return simt::divide_approx(a, b); }
 inline unsigned __float_as_uint(float value) { return std::bit_cast<unsigned>(value); }
 inline float __uint_as_float(unsigned bits) { return std::bit_cast<float>(bits); }
 template <class T>

@@ -369,7 +369,8 @@ void copy_async(void* to, const void* from, int bytes, int valid_bytes, Location
   const auto misaligned = [&](const void* pointer) {
     return reinterpret_cast<std::uintptr_t>(pointer) % static_cast<std::uintptr_t>(bytes) != 0;
   };
-  if (misaligned(to) || (valid_bytes > 0 && misaligned(from))) fail("a misaligned cp.async", where);
+  // An address that nothing is read from must be aligned all the same.
+  if (misaligned(to) || misaligned(from)) fail("a misaligned cp.async", where);
   touch(from, static_cast<std::size_t>(valid_bytes), Touch::read, code);
   touch(to, static_cast<std::size_t>(bytes), Touch::copy_started, code);
   std::memset(to, 0xFF, static_cast<std::size_t>(bytes));  // NaN until it was waited for

@@ -1,7 +1,9 @@
 // The executor itself: what it computes, and that it catches what kernels get wrong.
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -132,7 +134,81 @@ TEST_CASE("cp.async is poison until it was waited for, and zero where it is not 
                        copy_async(tile, source + 1, true);
                      },
                      16),
-                 "misaligned"));
+                 "misaligned cp.async"));
+  CHECK(contains(error_of(
+                     1,
+                     [&] {
+                       DYNAMIC_SHARED(float, tile);
+                       copy_async(tile, source + 1, false);
+                     },
+                     16),
+                 "misaligned cp.async"));
+}
+
+TEST_CASE("a vector is stored at multiples of its size") {
+  alignas(16) float to[8] = {};
+  const uint4 four{1, 2, 3, 4};
+  const uint2 two{5, 6};
+  CHECK(error_of(1, [&] { store_global(to + 4, four), store_global(to + 2, two); }) == "");
+  CHECK(__float_as_uint(to[3]) == 6);
+  CHECK(__float_as_uint(to[7]) == 4);
+  CHECK(contains(error_of(1, [&] { store_global(to + 2, four); }),
+                 "a misaligned store of a vector at executor_test.cpp:"));
+  CHECK(contains(error_of(1, [&] { store_global(to + 1, two); }),
+                 "a misaligned store of a vector at executor_test.cpp:"));
+}
+
+TEST_CASE("tensor cores cut off what they align and what they return") {
+  const auto sum_of = [](float sum, float left, float right, int products) {
+    simt::SumOperands a, b;
+    for (int k = 0; k < 16; ++k) {
+      a.set(static_cast<unsigned>(k), k < products ? left : 0.0f);
+      b.set(static_cast<unsigned>(k), right);
+    }
+    return simt::tensor_core_sum(sum, a, b);
+  };
+  CHECK(sum_of(1, 0x1p-13f, 0x1p-12f, 16) == 1 + 0x1p-21f);  // 16 · 2^-25: the last bit that is kept
+  CHECK(sum_of(1, 0x1p-13f, 0x1p-13f, 16) == 1);             // 16 · 2^-26: each is lost
+  CHECK(sum_of(1, 0x1.8p-12f, 0x1p-12f, 1) == 1);            // 3/4 of an ulp is not rounded up
+  CHECK(sum_of(-1, -0x1.8p-12f, 0x1p-12f, 1) == -1);
+  CHECK(sum_of(1, 0x1p-12f, 0x1p-12f, 16) == 1 + 0x1p-20f);
+  CHECK(sum_of(0, 0x1p-80f, 0x1p-60f, 2) == 0x1p-139f);  // subnormal
+  CHECK(sum_of(0, 0x1p70f, 0x1p60f, 1) == INFINITY);
+  CHECK(std::isnan(sum_of(0, INFINITY, 0, 1)));
+  CHECK(std::isnan(sum_of(NAN, 1, 1, 1)));
+  CHECK(std::isnan(sum_of(1, NAN, 0x1p-100f, 1)));
+}
+
+TEST_CASE("approximate functions err as much as documented, and have their special cases") {
+  using simt::divide_approx;
+  CHECK(exp2_approx(-INFINITY) == 0);
+  CHECK(exp2_approx(-126) == 0x1p-126f);
+  CHECK(exp2_approx(-126.5f) == 0);
+  CHECK(exp2_approx(0x1p-130f) == 1);
+  CHECK(exp2_approx(3) == 8);
+  CHECK(exp2_approx(128) == INFINITY);
+  CHECK(std::isnan(exp2_approx(NAN)));
+  const auto ulps = [](float got, float exact) {
+    return static_cast<int>(__float_as_uint(got)) - static_cast<int>(__float_as_uint(exact));
+  };
+  std::set<int> of_exp2, of_divide, of_reciprocal;
+  for (int i = 1; i < 1000; ++i) {
+    const float x = static_cast<float>(i) * 0.0637f;
+    if (x != std::floor(x)) of_exp2.insert(ulps(exp2_approx(-x), std::exp2(-x)));
+    of_divide.insert(ulps(divide_approx(1, x), 1 / x));
+    of_reciprocal.insert(ulps(reciprocal_approx(x), 1 / x));
+  }
+  CHECK(of_exp2 == std::set<int>{-2, 2});
+  CHECK(of_divide == std::set<int>{-2, 2});
+  CHECK(of_reciprocal == std::set<int>{-1, 1});
+  CHECK(divide_approx(1, 0x1.8p126f) == 0);
+  CHECK(std::isnan(divide_approx(INFINITY, 0x1.8p126f)));
+  CHECK(divide_approx(1, INFINITY) == 0);
+  CHECK(divide_approx(1, 0) == INFINITY);
+  CHECK(reciprocal_approx(-0.0f) == -INFINITY);
+  CHECK(reciprocal_approx(0x1p-130f) == INFINITY);
+  CHECK(reciprocal_approx(-0x1p127f) == 0);
+  CHECK(std::isnan(reciprocal_approx(NAN)));
 }
 
 __global__ void multiply(float* c, const bf16* a, const bf16* b) {  // [16,16] · [16,8], b stored [8,16]

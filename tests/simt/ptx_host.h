@@ -3,11 +3,20 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 
 #include "kernels/core/bf16.h"
+#include "simt/arithmetic.h"
 #include "simt/executor.h"
 
 namespace simt {
+
+/// A store of all of `words` at once.
+template <class Words>
+void store_aligned(void* to, const Words& words, Location where) {
+  if (reinterpret_cast<std::uintptr_t>(to) % sizeof words != 0) fail("a misaligned store of a vector", where);
+  std::memcpy(to, &words, sizeof words);
+}
 
 struct MatrixRow {
   const void* start;
@@ -58,35 +67,28 @@ inline void multiply_matrices(float (&d)[4], const std::uint32_t (&a)[4], std::u
   meet(
       0xFFFFFFFFu, Collective::mma, &in, d,
       [](Meeting& meeting) {
-        float left[16][16], right[16][8], sum[16][8];
+        SumOperands left[16], right[8];  // rows, columns
         for (unsigned l = 0; l < 32; ++l) {
           const auto& operands = *static_cast<const MmaOperands*>(meeting.in[l]);
-          const auto* accumulator = static_cast<const float*>(meeting.out[l]);
           const unsigned row = l / 4, column = l % 4 * 2;
           for (unsigned h = 0; h < 2; ++h) {
             const auto half = [h](std::uint32_t pair) {
               return isoloss::bf16_value(static_cast<std::uint16_t>(pair >> (16 * h)));
             };
-            left[row][column + h] = half(operands.a[0]);
-            left[row + 8][column + h] = half(operands.a[1]);
-            left[row][column + 8 + h] = half(operands.a[2]);
-            left[row + 8][column + 8 + h] = half(operands.a[3]);
-            right[column + h][row] = half(operands.b0);
-            right[column + 8 + h][row] = half(operands.b1);
-            sum[row][column + h] = accumulator[h];
-            sum[row + 8][column + h] = accumulator[2 + h];
-          }
-        }
-        for (int i = 0; i < 16; ++i) {
-          for (int k = 0; k < 16; ++k) {
-            for (int j = 0; j < 8; ++j) sum[i][j] += left[i][k] * right[k][j];
+            left[row].set(column + h, half(operands.a[0]));
+            left[row + 8].set(column + h, half(operands.a[1]));
+            left[row].set(column + 8 + h, half(operands.a[2]));
+            left[row + 8].set(column + 8 + h, half(operands.a[3]));
+            right[row].set(column + h, half(operands.b0));
+            right[row].set(column + 8 + h, half(operands.b1));
           }
         }
         for (unsigned l = 0; l < 32; ++l) {
-          auto* accumulator = static_cast<float*>(meeting.out[l]);
+          auto* sums = static_cast<float*>(meeting.out[l]);
+          const unsigned row = l / 4, column = l % 4 * 2;
           for (unsigned h = 0; h < 2; ++h) {
-            accumulator[h] = sum[l / 4][l % 4 * 2 + h];
-            accumulator[2 + h] = sum[l / 4 + 8][l % 4 * 2 + h];
+            sums[h] = tensor_core_sum(sums[h], left[row], right[column + h]);
+            sums[2 + h] = tensor_core_sum(sums[2 + h], left[row + 8], right[column + h]);
           }
         }
       },
