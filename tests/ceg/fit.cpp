@@ -5,6 +5,7 @@
 
 #include "kernels/core/philox.h"
 #include "synthetic.h"
+#include "tools/ceg/output.h"
 
 using namespace isoloss;
 using namespace isoloss::test;
@@ -74,6 +75,15 @@ TEST_CASE("curves that do not fall determine no factor") {
     CHECK(std::count(warnings.begin(), warnings.end(),
                      "scale `default` on steps: the factor of `v` is not determined by its curve") == 1);
   }
+}
+
+TEST_CASE("a law whose A no double holds is not printed as inf") {
+  const auto steps = even_steps(20, 10);
+  Analysis analysis =
+      analyse({make_run("baseline", 1, steps, power_law(1)), make_run("v", 1, steps, power_law(2))}, fit_options());
+  CHECK(as_text(analysis, {120, false}).find("(k C)^") != std::string::npos);
+  analysis.laws.at(0).a = INFINITY;  // as curves give that leap by tens of decades
+  CHECK(as_text(analysis, {120, false}).find("inf") == std::string::npos);
 }
 
 TEST_CASE("curves that follow no such law are reported") {

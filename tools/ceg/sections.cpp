@@ -59,6 +59,7 @@ Section main_table(const Analysis& analysis, const std::string& scale, Cost cost
   }
   for (const ScaleLaw& law : analysis.laws) {
     if (law.scale != scale || law.cost != cost) continue;
+    if (!std::isfinite(law.a)) continue;  // beyond a double; the warning about its residuals says enough
     section.notes.push_back(
         fmt::format("L = {:.4f} + {:.4g} · (k C)^{:.4f}, {} evaluations from C = {:.4g} on; residuals {:.2f} % "
                     "of the loss, worst {:.2f} %",
