@@ -128,7 +128,7 @@ class CudaSteps : public StepRunner {
     } catch (const CudaFailure& failure) {
       fail_run("cuda", "the device to finish a step", failure.what());
     }
-    if (observer != nullptr) observer->step_finished();
+    if (observer != nullptr) observer->step_finished(graph_ != nullptr);
     StepResult result;
     for (int micro = 0; micro < micro_batches_; ++micro) result.loss += static_cast<double>(slot.out[micro]);
     result.loss /= micro_batches_;

@@ -23,8 +23,9 @@ class NodeObserver {
   virtual void after(const Executor& executor, const Node& node, const OpCall& call) = 0;
   /// Whether what it does on a cuda device's stream may be captured with the step and replayed.
   virtual bool captures() const { return false; }
-  /// An optimizer step is done, the device's work included, and the next has not begun.
-  virtual void step_finished() {}
+  /// An optimizer step is done, the device's work included, and the next has not begun. `replayed`: what was seen of it
+  /// was captured and will not be seen again, but happen again.
+  virtual void step_finished(bool /*replayed*/) {}
 };
 
 /// Memory that executors which never run at the same time may share (training and evaluation). It has the size of the

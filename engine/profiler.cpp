@@ -15,11 +15,14 @@ double now_seconds() {
 
 Profiler::Profiler(const Machine& machine) : machine_(machine) {}
 
-Profiler::~Profiler() {
+Profiler::~Profiler() { forget_spans(); }
+
+void Profiler::forget_spans() {
   for (const Span& span : spans_) {
     machine_.cuda().destroy_event(span.begin);
     machine_.cuda().destroy_event(span.end);
   }
+  spans_.clear();
 }
 
 void Profiler::before(const Executor&, const Node&, const OpCall&) { begin(); }
@@ -48,10 +51,11 @@ void Profiler::end(const std::string& name, const Cost& cost) {
   machine_.cuda().record(spans_.back().end, machine_.stream());
 }
 
-void Profiler::step_finished() {
+void Profiler::step_finished(bool replayed) {
   for (const Span& span : spans_) {
     add(span.name, 1e-3 * machine_.cuda().milliseconds(span.begin, span.end), span.cost);
   }
+  if (!replayed) forget_spans();
 }
 
 void Profiler::add(const std::string& name, double seconds, const Cost& cost) {

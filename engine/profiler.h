@@ -22,7 +22,7 @@ class Profiler : public NodeObserver, public OperationObserver {
   void before(const Executor& executor, const Node& node, const OpCall& call) override;
   void after(const Executor& executor, const Node& node, const OpCall& call) override;
   bool captures() const override { return true; }
-  void step_finished() override;
+  void step_finished(bool replayed) override;
   void begin() override;
   void end(const std::string& name, const Cost& cost) override;
 
@@ -39,13 +39,14 @@ class Profiler : public NodeObserver, public OperationObserver {
     double seconds = 0;
     Cost cost;
   };
-  /// One operation of the captured step.
+  /// One operation of the captured step, or of one that was launched operation by operation.
   struct Span {
     std::string name;
     Cost cost;
     CudaDevice::Event begin, end;
   };
   void add(const std::string& name, double seconds, const Cost& cost);
+  void forget_spans();
 
   Machine machine_;
   std::map<std::string, Row> rows_;

@@ -21,6 +21,8 @@ TEST_CASE("check on the GPU: every toggle's operations are as near to ref as rou
   check_every_operation([] { return gpu(); });
 }
 
-TEST_CASE("profile on the GPU: every operation of the captured step is timed once a step") { check_profile(gpu()); }
+TEST_CASE("profile on the GPU: every operation of a step is timed once") {
+  for (const bool captured : {true, false}) check_profile(gpu(), captured);
+}
 
 }  // namespace isoloss::test

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cstdlib>
 #include <string_view>
 
 #include "engine/checker.h"
@@ -127,7 +128,9 @@ void check_every_operation(const std::function<std::shared_ptr<CudaDevice>()>& m
   }
 }
 
-void check_profile(const std::shared_ptr<CudaDevice>& device) {
+void check_profile(const std::shared_ptr<CudaDevice>& device, bool captured) {
+  // Nsight Systems sets this variable, and steps are not captured then.
+  if (!captured) ::setenv("NSYS_PROFILING_SESSION_ID", "1", /*overwrite=*/1);
   Running running(tiny_spec(), Precision::bf16, device);
   Profiler profiler(running.model.machine());
   running.model.training().set_observer(&profiler);
@@ -137,6 +140,7 @@ void check_profile(const std::shared_ptr<CudaDevice>& device) {
     running.step(*steps, number);
     CHECK(steps->next(/*drain=*/false).has_value());  // not a step late: events are read before the next replay
   }
+  ::unsetenv("NSYS_PROFILING_SESSION_ID");
   const std::string table = profiler.table(3, {.flops_per_second = 1e9, .bytes_per_second = 1e9});
   CAPTURE(table);
   const auto calls_of = [&](std::string_view row) {

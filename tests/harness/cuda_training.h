@@ -41,7 +41,7 @@ struct Running {
 /// A step of every toggle, in both precisions, with every operation beside ref.
 void check_every_operation(const std::function<std::shared_ptr<CudaDevice>()>& make);
 
-/// Three captured steps in which every operation is timed.
-void check_profile(const std::shared_ptr<CudaDevice>& device);
+/// Three steps in which every operation is timed, captured or launched one operation after the other.
+void check_profile(const std::shared_ptr<CudaDevice>& device, bool captured);
 
 }  // namespace isoloss::test

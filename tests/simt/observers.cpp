@@ -70,8 +70,8 @@ TEST_CASE("a device that fails in a step is one line of error, and the end of th
   steps.reset();  // waits for the device, which answers with the failure again
 }
 
-TEST_CASE("profile: every operation of the captured step is timed once a step") {
-  check_profile(std::make_shared<simt::HostDevice>());
+TEST_CASE("profile: every operation of a step is timed once, captured or not") {
+  for (const bool captured : {true, false}) check_profile(std::make_shared<simt::HostDevice>(), captured);
 }
 
 }  // namespace isoloss::test
