@@ -45,6 +45,7 @@ TEST_CASE("training learns, and evaluates at step 0, at every multiple and at th
   config.optimizer.learning_rate = 1e-2;
   const Outcome outcome = train(folder / "run", spec, config);
   CHECK(outcome.status == RunStatus::finished);
+  CHECK(read_manifest(folder / "run").status == RunStatus::finished);
   CHECK(outcome.losses.size() == 150);
   REQUIRE(outcome.val_losses.size() == 4);                                             // 0, 60, 120, 150
   CHECK(outcome.val_losses.front() == doctest::Approx(std::log(50.0)).epsilon(0.05));  // an untrained model is uniform
@@ -82,6 +83,7 @@ TEST_CASE("a stopped run that resumes gives the bits of the run that never stopp
     const fs::path run = folder.path() / ("stopped_" + std::to_string(stop));
     const Outcome first = train(run, spec, config, false, stop);
     CHECK(first.status == RunStatus::interrupted);
+    CHECK(read_manifest(run).status == RunStatus::interrupted);
     CHECK(static_cast<std::int64_t>(first.losses.size()) ==
           (stop == 0 ? 0 : stop + 1));  // the step under way is finished
     const Outcome second = train(run, spec, config, true);
@@ -265,4 +267,63 @@ TEST_CASE("a run that diverges stops with the step and the first bad tensor, and
   const auto checkpoint = latest_checkpoint(folder / "run", [](std::string_view) {});
   REQUIRE(checkpoint.has_value());
   CHECK(checkpoint->state.step >= 1);
+}
+
+namespace {
+/// A run of step 4 whose weights `change` has changed: how the run ends that goes on from there.
+std::string error_from(const fs::path& run, const ModelSpec& spec, const RunConfig& config,
+                       const std::function<void(ParameterStore&)>& change) {
+  ParameterStore store;
+  training_graph(spec, store, 1, 1);
+  store.lay_out();
+  store.allocate(false);
+  store.allocate_moments(2);
+  store.initialise(1);
+  change(store);
+  { const RunRecord record = RunRecord::create(run, Manifest{}); }
+  TrainingState state;
+  state.step = 4;
+  save_checkpoint(run, state, model_tensors(store), optimizer_tensors(store), 1);
+  return test::error_of([&] { train(run, spec, config, /*resume=*/true); });
+}
+
+void fill(ParameterStore& store, const std::string& name, float value) {
+  const Tensor tensor = store.value(name);
+  std::fill_n(tensor.as<float>(), tensor.count(), value);
+}
+}  // namespace
+
+TEST_CASE("an infinite gradient behind a finite loss stops the run before it spoils the record") {
+  const test::TemporaryFolder folder;
+  ModelSpec spec = tiny_spec();
+  spec.norm = Norm::none, spec.final_norm = Norm::none, spec.tie_embeddings = false;
+  RunConfig config = tiny_config(spec);
+  config.run.eval_every = 5;
+  const std::string error = error_from(folder / "run", spec, config, [](ParameterStore& store) {
+    // The last hidden layer is large and its product small: so is the loss, but not the gradient of that product.
+    fill(store, "transformer.h.1.mlp.c_fc.bias", 1e14f);
+    fill(store, "transformer.h.1.mlp.c_proj.weight", 0);
+    float* classifier = store.value("lm_head.weight").as<float>();
+    for (std::int64_t i = 0; i < 50 * 32; ++i) classifier[i] *= 1e30f;
+  });
+  CAPTURE(error);
+  CHECK(error.starts_with("1 [step 5] expected a finite loss and gradient, got loss "));
+  CHECK(error.find("loss inf") == std::string::npos);
+  CHECK(error.find("loss nan") == std::string::npos);
+  CHECK(error.find("gradient norm inf; first bad: gradient of transformer.h.1.mlp.c_proj.weight") != std::string::npos);
+  CHECK(read_manifest(folder / "run").status == RunStatus::diverged);
+  CHECK(read_file(folder / "run/log.jsonl").empty());
+}
+
+TEST_CASE("an evaluation that is not finite is no line of the record, but the end of the run") {
+  const test::TemporaryFolder folder;
+  const ModelSpec spec = tiny_spec();
+  const std::string error = error_from(folder / "run", spec, tiny_config(spec), [](ParameterStore& store) {
+    fill(store, "transformer.ln_f.bias", std::nanf(""));
+  });
+  CHECK(error ==
+        "1 [step 4] expected a finite loss and gradient, got loss nan, gradient norm 0; first bad: parameter "
+        "transformer.ln_f.bias (element 0)");
+  CHECK(read_file(folder / "run/eval.jsonl").empty());
+  CHECK(read_manifest(folder / "run").status == RunStatus::diverged);
 }
