@@ -132,6 +132,7 @@ TEST_CASE("torn checkpoints are passed over with one line each, in favour of the
 TEST_CASE("what a kill leaves behind does no harm") {
   const TemporaryFolder run;
   save(run.path(), 10);
+  put_file(run / "checkpoints/step_00000015.tmp/model.safetensors", "half");
   put_file(run / "checkpoints/step_00000020.tmp/model.safetensors", "half");
   put_file(run / "checkpoints/notes.txt", "mine");
   put_file(run / "checkpoints/step_x/y", "mine");
