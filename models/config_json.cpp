@@ -52,7 +52,7 @@ std::vector<std::string> moved(const std::vector<std::string>& paths, const fs::
   return result;
 }
 
-const nlohmann::json& member(const nlohmann::json& object, const std::string& name, std::string_view where,
+const nlohmann::json& member(const nlohmann::json& object, std::string_view name, std::string_view where,
                              const std::string& path) {
   const auto found = object.find(name);
   if (found == object.end()) fail_input(where, fmt::format("the key {}", path), "none");
@@ -87,8 +87,9 @@ Configuration from_parsed(const nlohmann::json& json, const fs::path& folder, st
   }
   for (const ConfigKey& key : config_keys()) {
     const std::size_t dot = key.name.find('.');
-    const nlohmann::json& table = member(json, key.name.substr(0, dot), where, key.name);
-    std::optional<ConfigValue> value = value_of(member(table, key.name.substr(dot + 1), where, key.name));
+    const std::string_view name = key.name;
+    const nlohmann::json& table = member(json, name.substr(0, dot), where, key.name);
+    std::optional<ConfigValue> value = value_of(member(table, name.substr(dot + 1), where, key.name));
     if (value && key.is_path) {
       if (const auto* paths = std::get_if<std::vector<std::string>>(&*value)) value = moved(*paths, folder, {});
     }
