@@ -26,8 +26,6 @@ void check_effects(const Configuration& configuration) {
   const ModelSpec& model = configuration.model;
   const OptimizerKind optimizer = configuration.run.optimizer.kind;
   const ScheduleKind schedule = configuration.run.schedule.kind;
-  const TrainingConfig& run = configuration.run.run;
-  const ScheduleConfig& steps = configuration.run.schedule;
   const auto reject = [&](const char* key, bool without_effect, const std::string& needed) {
     if (without_effect && configuration.explicit_keys.contains(key)) {
       fail_input(key, needed + ", since it has no effect otherwise", "it set all the same");
@@ -43,9 +41,6 @@ void check_effects(const Configuration& configuration) {
   reject("optimizer.epsilon", optimizer == OptimizerKind::sgd, "optimizer.kind = adamw");
   reject("schedule.decay_steps", schedule == ScheduleKind::constant, "a schedule.kind other than constant");
   reject("schedule.final_fraction", schedule == ScheduleKind::constant, "a schedule.kind other than constant");
-  for (const char* key : {"schedule.kind", "schedule.decay_steps", "schedule.final_fraction"}) {
-    reject(key, steps.warmup_steps >= run.steps, fmt::format("schedule.warmup_steps below run.steps ({})", run.steps));
-  }
 }
 
 }  // namespace

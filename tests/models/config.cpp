@@ -250,10 +250,7 @@ TEST_CASE("a toggle without effect is an error where it was set explicitly") {
                         {"optimizer.beta2", "0.9", "optimizer.kind=sgd", "optimizer.kind=adamw"},
                         {"optimizer.epsilon", "1e-6", "optimizer.kind=sgd", "optimizer.kind=adamw"},
                         {"schedule.decay_steps", "50", "schedule.kind=constant", "schedule.kind=linear"},
-                        {"schedule.final_fraction", "0.5", "schedule.kind=constant", "schedule.kind=wsd"},
-                        {"schedule.kind", "'linear'", "schedule.warmup_steps=100", "schedule.warmup_steps=99"},
-                        {"schedule.decay_steps", "50", "schedule.warmup_steps=100", "schedule.warmup_steps=99"},
-                        {"schedule.final_fraction", "0.5", "schedule.warmup_steps=100", "schedule.warmup_steps=99"}};
+                        {"schedule.final_fraction", "0.5", "schedule.kind=constant", "schedule.kind=wsd"}};
   const TemporaryFolder folder;
   for (const Case& example : cases) {
     INFO(example.key, " ", example.without);
@@ -271,6 +268,8 @@ TEST_CASE("a toggle without effect is an error where it was set explicitly") {
   const std::vector<std::string> narrow = {"model.positions=rope", "model.rope_theta=500", "model.width=8"};
   CHECK(load_error("model.heads = 4", narrow).find("2 [model.rope_theta] expected heads wider than 2") == 0);
   CHECK(load_error("model.heads = 2", narrow).empty());
+  // A trial of a few steps is no reason to take the schedule out.
+  CHECK(load_error("schedule.kind = 'linear'\nschedule.warmup_steps = 100", {"run.steps=5"}).empty());
   put_file(folder / "base.toml", "model.window = 64");
   CHECK(load_configuration((folder / "top.toml").string(), sets({"model.context=32"})).model.window == 0);
   CHECK(load_configuration((folder / "top.toml").string(), sets({"model.context=128"})).model.window == 64);
