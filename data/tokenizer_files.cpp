@@ -2,6 +2,7 @@
 // printable characters, one per byte, in GPT-2's byte alphabet.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <iterator>
 #include <nlohmann/json.hpp>

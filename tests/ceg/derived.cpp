@@ -1,6 +1,8 @@
 // Dependence on scale, compositions, published values and warnings.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 #include "kernels/core/philox.h"
 #include "synthetic.h"
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "kernels/core/error.h"
@@ -53,12 +54,12 @@ inline Options options_for(const std::string& baseline = "baseline") {
   return options;
 }
 
-inline const Row& row_of(const Analysis& analysis, const std::string& variant, Cost cost = Cost::steps,
-                         const std::string& scale = "default") {
+inline const Row& row_of(const Analysis& analysis, std::string_view variant, Cost cost = Cost::steps,
+                         std::string_view scale = "default") {
   for (const Row& row : analysis.rows) {
     if (row.variant == variant && row.cost == cost && row.scale == scale) return row;
   }
-  throw std::runtime_error("no row of " + variant);
+  throw std::runtime_error("no row of " + std::string(variant));
 }
 
 inline std::vector<std::string> texts_of(const Analysis& analysis, WarningKind kind) {

@@ -4,6 +4,8 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cmath>
+#include <string_view>
 
 #include "engine/executor.h"
 #include "engine/plan.h"
@@ -34,7 +36,7 @@ ValueId linear(Graph& graph, const std::string& name, ValueId x) {
                      {x, graph.add_parameter(name + ".weight", {kWidth, kWidth}), kAbsent});
 }
 
-const Node& backward_of(const Graph& graph, const std::string& name, const std::string& op) {
+const Node& backward_of(const Graph& graph, std::string_view name, std::string_view op) {
   const auto found = std::find_if(graph.nodes().begin(), graph.nodes().end(),
                                   [&](const Node& node) { return node.name == name && node.op->name == op; });
   REQUIRE(found != graph.nodes().end());

@@ -1,6 +1,7 @@
 // How parameters start, and how they come from files: this program's own and those of others.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 

@@ -1,5 +1,6 @@
 #include "simt/host_device.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdlib>

@@ -1,6 +1,7 @@
 // Runs from CSV files: this project's layout, one line per evaluation, and W&B's, one column per run.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <map>
 #include <tuple>

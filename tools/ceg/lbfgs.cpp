@@ -1,5 +1,6 @@
 #include "tools/ceg/lbfgs.h"
 
+#include <algorithm>
 #include <cmath>
 #include <deque>
 #include <numeric>

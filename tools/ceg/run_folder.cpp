@@ -41,7 +41,7 @@ std::optional<double> number_member(const json& object, const char* key, const s
   return value->get<double>();
 }
 
-const json& object_member(const json& object, const char* key, const std::string& where) {
+const json& object_member(const json& object, const char* key, std::string_view where) {
   static const json empty = json::object();
   const json* value = member(object, key);
   if (!value) return empty;

@@ -1,6 +1,7 @@
 // The shards of one split while they are being written.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <memory>

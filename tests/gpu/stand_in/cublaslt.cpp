@@ -4,6 +4,7 @@
 // proposes refuses when it runs, as the real one's may, and products that differ in anything sum in different orders.
 #include <cublasLt.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
