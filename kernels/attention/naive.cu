@@ -110,11 +110,6 @@ struct Products {
   }
 };
 
-Matmul::Operand transposed(Matmul::Operand operand) {
-  operand.transposed = true;
-  return operand;
-}
-
 template <class T>
 void naive(DeviceContext& context, const OpCall& call, const AttentionDims& dims) {
   const Products<T> products{context, dims, call.in[0].type.dtype};

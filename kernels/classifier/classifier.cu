@@ -144,7 +144,7 @@ void classify(DeviceContext& context, const OpCall& call, const Tensor& dx, cons
     T* const features_here = x.as<T>() + first * features;
     Matmul forward{.m = here, .n = width, .k = features, .operands = dtype, .result = dtype};
     forward.a = {.data = features_here, .row = features};
-    forward.b = {.data = w.data, .row = features, .transposed = true};
+    forward.b = transposed({.data = w.data, .row = features});
     forward.c = {.data = logits, .row = width};
     forward.tf32 = cuda.tf32;
     cuda.device->matmul(forward, cuda.stream);
@@ -167,7 +167,7 @@ void classify(DeviceContext& context, const OpCall& call, const Tensor& dx, cons
     }
     if (dw) {
       Matmul product{.m = width, .n = features, .k = here, .operands = dtype, .result = DType::f32};
-      product.a = {.data = logits, .row = width, .transposed = true};
+      product.a = transposed({.data = logits, .row = width});
       product.b = {.data = features_here, .row = features};
       product.c = {.data = dw.data, .row = features};
       product.beta = first > 0 || dw_mode == Mode::accumulate ? 1.0f : 0.0f;

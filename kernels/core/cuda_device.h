@@ -55,6 +55,13 @@ struct Matmul {
   bool tf32 = false;
 };
 
+/// The same memory, read as its transpose. In .cu files this says what `.transposed = true` in a braced list would:
+/// nvcc 13.0 makes a list that passes over a member (item), assigned in a template, positional, and sets the wrong one.
+inline Matmul::Operand transposed(Matmul::Operand operand, bool yes = true) {
+  operand.transposed = yes;
+  return operand;
+}
+
 /// What reports say about a device.
 struct CudaProperties {
   std::string name;          ///< "NVIDIA H200"

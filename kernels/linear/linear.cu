@@ -120,7 +120,7 @@ void linear_cuda(DeviceContext& context, const OpCall& call) {
   Matmul product = product_of(context, dtype, dtype);
   product.m = size.m, product.n = size.n, product.k = size.k;
   product.a = {.data = call.in[kX].data, .row = size.k};
-  product.b = {.data = call.in[kW].data, .row = size.transposed ? size.k : size.n, .transposed = size.transposed};
+  product.b = transposed({.data = call.in[kW].data, .row = size.transposed ? size.k : size.n}, size.transposed);
   product.c = {.data = y.data, .row = size.n};
   bool finished = activation == Activation::none && !bias;
   if (!finished && (activation == Activation::gelu_tanh || activation == Activation::none)) {
@@ -164,8 +164,7 @@ void linear_backward_cuda(DeviceContext& context, const OpCall& call) {
     Matmul product = product_of(context, dtype, dtype);  // dx [M,K] = gradient · wᵀ
     product.m = size.m, product.n = size.k, product.k = size.n;
     product.a = {.data = gradient, .row = size.n};
-    product.b = {
-        .data = call.in[kBackW].data, .row = size.transposed ? size.k : size.n, .transposed = !size.transposed};
+    product.b = transposed({.data = call.in[kBackW].data, .row = size.transposed ? size.k : size.n}, !size.transposed);
     product.c = {.data = call.out[kDx].data, .row = size.k};
     product.beta = dx_mode == Mode::accumulate ? 1.0f : 0.0f;
     device.matmul(product, context.cuda->stream);
@@ -177,8 +176,7 @@ void linear_backward_cuda(DeviceContext& context, const OpCall& call) {
     product.m = size.transposed ? size.n : size.k;
     product.n = size.transposed ? size.k : size.n;
     product.k = size.m;
-    product.a = size.transposed ? dy : x;
-    product.a.transposed = true;
+    product.a = transposed(size.transposed ? dy : x);
     product.b = size.transposed ? x : dy;
     product.c = {.data = call.out[kDw].data, .row = product.n};
     product.beta = dw_mode == Mode::accumulate ? 1.0f : 0.0f;
