@@ -236,8 +236,13 @@ gather_facts() {
   IFS=',' read -r 'fact[device]' 'fact[driver]' 'fact[memory]' 'fact[compute_capability]' <<<"${query//, /,}"
   fact[nvcc]=$("$nvcc" --version 2>/dev/null | sed -n 's/^.*release \([0-9.]*\), \(V[0-9.]*\).*$/\2/p' | tail -n 1)
   fact[cuda]=$(nvidia-smi 2>/dev/null | sed -n 's/^.*CUDA Version: *\([0-9.]*\).*$/\1/p' | head -n 1)
-  fact[commit]=$(git rev-parse HEAD 2>/dev/null || printf '%s' "${ISOLOSS_COMMIT:-unknown}")
-  if [ -n "$(git status --porcelain --untracked-files=no 2>/dev/null)" ]; then fact[commit]+=" with changes"; fi
+  # What the caller says counts: sources that travelled may stand on another commit than theirs.
+  if [ -n "${ISOLOSS_COMMIT:-}" ]; then
+    fact[commit]=$ISOLOSS_COMMIT
+  else
+    fact[commit]=$(git rev-parse HEAD 2>/dev/null || printf unknown)
+    if [ -n "$(git status --porcelain --untracked-files=no 2>/dev/null)" ]; then fact[commit]+=" with changes"; fi
+  fi
   fact[date]=$(date -u +%Y-%m-%dT%H:%M:%SZ)
   fact[host_compiler]=$("${CXX:-c++}" --version 2>/dev/null | head -n 1)
 }

@@ -197,6 +197,14 @@ TEST_CASE("gpu_check: a signal ends the step at once, and the pages are there") 
   CHECK(pages.report.at("status") == "unfinished");
 }
 
+TEST_CASE("gpu_check: the commit that the caller names is the report's") {
+  const std::string facts = "nvidia-smi() { :; }; nvcc=true; gather_facts";
+  CHECK(pages_after("ISOLOSS_COMMIT=abc123; " + facts).report.at("commit") == "abc123");
+  CHECK(pages_after("git() { [ \"$1\" != rev-parse ] || echo def456; }; " + facts).report.at("commit") == "def456");
+  CHECK(pages_after("git() { [ \"$1\" != rev-parse ] && echo M || echo def456; }; " + facts).report.at("commit") ==
+        "def456 with changes");
+}
+
 TEST_CASE("gpu_check: what bench and training left goes into the report") {
   const Pages pages = pages_after(R"(
     printf '{"device": "x", "operations": [1, 2]}\n' >"$out/bench-operations.json"
