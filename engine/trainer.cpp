@@ -42,7 +42,7 @@ Trainer::Trainer(const RunConfig& config, TrainingModel& model, const TokenDatas
   state_ = resume->state;
   submitted_ = state_.step;
   val_loss_ = record_.last_val_loss();
-  load_model(model_.store(), resume->model());
+  load_model(model_.store(), SafetensorsFile(resume->model()));
   load_optimizer(model_.store(), resume->optimizer());
 }
 

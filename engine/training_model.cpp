@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
+#include <string>
 
 #include "kernels/core/error.h"
 #include "kernels/core/parallel.h"
@@ -176,40 +178,18 @@ std::vector<NamedTensor> optimizer_tensors(const ParameterStore& store) {
   return tensors;
 }
 
-namespace {
-constexpr const char *kTokenTable = "transformer.wte.weight", *kClassifier = "lm_head.weight";
-
-/// Files made by other programs carry a tied classifier a second time. Where it is not the table, the model was untied,
-/// and half of it would be lost.
-void expect_tied(const SafetensorsFile& file, const StoredTensor& table) {
-  const StoredTensor& classifier = file.at(kClassifier, table.shape);
-  if (classifier.type != table.type || !std::ranges::equal(classifier.bytes, table.bytes)) {
-    fail_input(fmt::format("{} {}", file.path().string(), kClassifier),
-               fmt::format("the values of {}, since model.tie_embeddings = true", table.name), "others");
-  }
-}
-}  // namespace
-
-void load_model(ParameterStore& store, const std::filesystem::path& weights) {
-  const SafetensorsFile file(weights);
-  // Some published GPT-2 files leave the prefix out.
-  constexpr std::string_view prefix = "transformer.";
-  const bool prefixed = std::any_of(file.tensors().begin(), file.tensors().end(),
-                                    [&](const StoredTensor& tensor) { return tensor.name.starts_with(prefix); });
-  const auto stored_name = [&](const std::string& name) {
-    return prefixed || !name.starts_with(prefix) ? name : name.substr(prefix.size());
-  };
+void load_model(ParameterStore& store, const SafetensorsFile& file, const StoredName& stored_name,
+                const std::function<bool(const StoredTensor&)>& ignored) {
   store.to_host(ParameterStore::Part::values);
-  for (const ParameterInfo& info : store.all()) load(file, stored_name(info.name), info, store.host_value(info.name));
+  std::set<std::string> loaded;
+  for (const ParameterInfo& info : store.all()) {
+    const std::string name = stored_name ? stored_name(info.name) : info.name;
+    load(file, name, info, store.host_value(info.name));
+    loaded.insert(name);
+  }
   for (const StoredTensor& tensor : file.tensors()) {
-    // Files made by other programs carry the causal masks as tensors.
-    const bool mask = tensor.name.ends_with(".attn.bias") || tensor.name.ends_with(".attn.masked_bias");
-    const bool classifier = tensor.name == kClassifier;
-    if (classifier && !store.has(kClassifier)) expect_tied(file, *file.find(stored_name(kTokenTable)));
-    const std::string name = prefixed || classifier ? tensor.name : std::string(prefix) + tensor.name;
-    if (!store.has(name) && !mask && !classifier) {
-      fail_input(weights.string(), "only tensors that the configured model has", tensor.name);
-    }
+    if (loaded.contains(tensor.name) || (ignored && ignored(tensor))) continue;
+    fail_input(file.path().string(), "only tensors that the configured model has", tensor.name);
   }
   store.to_machine(ParameterStore::Part::values);
 }

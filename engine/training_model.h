@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "data/loader.h"
@@ -14,7 +15,9 @@
 
 namespace isoloss {
 
-/// Builds the graphs of the model that is trained; the engine knows no architecture. Both declare the same parameters.
+/// Builds the graphs of the model that is trained; the engine knows no architecture. Both declare the same parameters
+/// and have the inputs "ids" and "targets" [rows, context] and the results "lm_head.loss" [1] (the mean) and
+/// "lm_head.losses" [rows · context].
 struct ModelGraphs {
   std::function<Graph(ParameterStore&, std::int64_t rows, int micro_batches, DType real)> training;
   std::function<Graph(ParameterStore&, std::int64_t rows, DType real)> evaluation;
@@ -92,9 +95,12 @@ Evaluation evaluate(Executor& executor, const EvalWindows& windows, const std::f
 /// what the store's to_host() last fetched.
 std::vector<NamedTensor> model_tensors(const ParameterStore& store);
 std::vector<NamedTensor> optimizer_tensors(const ParameterStore& store);
-/// Fills the parameters from a file: every one must be there with its shape, and nothing else may be but the causal
-/// masks of other programs and, where the classifier is tied, a copy of the token table under its name.
-void load_model(ParameterStore& store, const std::filesystem::path& weights);
+/// The name under which a file holds a parameter; empty: its own.
+using StoredName = std::function<std::string(const std::string& parameter)>;
+/// Fills the parameters from a file: every one must be there with its shape, and nothing else but what `ignored`
+/// accepts.
+void load_model(ParameterStore& store, const SafetensorsFile& file, const StoredName& stored_name = {},
+                const std::function<bool(const StoredTensor&)>& ignored = {});
 void load_optimizer(ParameterStore& store, const std::filesystem::path& moments);
 
 }  // namespace isoloss

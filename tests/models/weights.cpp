@@ -1,4 +1,6 @@
 // How parameters start, and how they come from files: this program's own and those of others.
+#include "models/weights.h"
+
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -102,7 +104,7 @@ TEST_CASE("weights load from this program's files and from others' with their na
   const auto check_loads = [&](const Weights& weights, const std::string& without_prefix = "") {
     weights.write(folder / "w", without_prefix);
     ParameterStore store = store_of(spec, 2);
-    load_model(store, folder / "w");
+    load_weights(store, folder / "w");
     for (const ParameterInfo& info : store.all()) {
       CAPTURE(info.name);
       CHECK(values_of(store, info.name) == values_of(source, info.name));
@@ -126,7 +128,7 @@ TEST_CASE("weights that are not all of this model's, or more, are one line that 
   const auto error = [&](const Weights& weights) {
     weights.write(folder / "w");
     ParameterStore store = store_of(spec, 2);
-    return error_of([&] { load_model(store, folder / "w"); });
+    return error_of([&] { load_weights(store, folder / "w"); });
   };
   const std::string file = (folder / "w").string();
   Weights weights = whole;

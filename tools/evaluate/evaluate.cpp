@@ -13,6 +13,7 @@
 #include "kernels/core/error.h"
 #include "models/config.h"
 #include "models/transformer.h"
+#include "models/weights.h"
 #include "tools/common/device.h"
 #include "tools/common/program.h"
 #include "tools/common/saved_model.h"
@@ -79,7 +80,7 @@ int evaluate_weights(const Options& options) {
   Graph graph = evaluation_graph(configuration.model, store, rows, real);
   store.lay_out();
   store.allocate(/*with_gradients=*/false, device.machine, real);
-  load_model(store, saved.weights);
+  load_weights(store, saved.weights);
   Executor executor(std::move(graph), store, device.machine);
   executor.set_observer(device.checker.get());
   const Evaluation result = evaluate(executor, windows, [] { return interrupted(); });

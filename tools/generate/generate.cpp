@@ -14,6 +14,7 @@
 #include "kernels/core/error.h"
 #include "kernels/core/philox.h"
 #include "models/transformer.h"
+#include "models/weights.h"
 #include "tools/common/device.h"
 #include "tools/common/program.h"
 #include "tools/common/saved_model.h"
@@ -76,7 +77,7 @@ class Decoder {
     Graph graph = decoding_graph(spec, store_);
     store_.lay_out();
     store_.allocate(/*with_gradients=*/false, machine);
-    load_model(store_, weights);
+    load_weights(store_, weights);
     executor_ = std::make_unique<Executor>(std::move(graph), store_, machine);
     executor_->set_observer(device.checker.get());
     logits_.resize(static_cast<std::size_t>(executor_->tensor("lm_head.y").count()));

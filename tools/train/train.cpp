@@ -15,6 +15,7 @@
 #include "models/config.h"
 #include "models/config_check.h"
 #include "models/transformer.h"
+#include "models/weights.h"
 #include "tools/common/device.h"
 #include "tools/common/program.h"
 #include "tools/common/usage.h"
@@ -153,7 +154,7 @@ int train(const Options& options) {
   TrainingModel model(std::move(plan), config, device.machine);
   if (!resume) {
     model.store().initialise(config.run.seed);
-    if (!options.init_from.empty()) load_model(model.store(), options.init_from);
+    if (!options.init_from.empty()) load_weights(model.store(), options.init_from);
   }
   RunRecord record = resume ? RunRecord::resume(folder, resume->state.step) : RunRecord::create(folder, manifest);
 
