@@ -21,5 +21,5 @@ say "Building in $build"
 configure "$build" -DISOLOSS_TESTS=ON -DISOLOSS_CUDA=AUTO
 cmake --build "$build" --parallel "$(nproc)" >&2
 say "Testing"
-# One test at a time: each uses all processors, and some measure.
-exec ctest --test-dir "$build" --output-on-failure --no-tests=error
+# Those that use all processors, or measure, run alone (tests/CMakeLists.txt).
+exec ctest --test-dir "$build" --parallel "$(nproc)" --output-on-failure --no-tests=error
