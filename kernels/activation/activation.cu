@@ -13,7 +13,7 @@ __global__ void __launch_bounds__(kElementThreads) forward(T* y, const T* x, std
   if (at >= count) return;
   const Pack<T> values = Pack<T>::load(x, at, count);
   float out[kPack<T>];
-  UNROLL for (int i = 0; i < kPack<T>; ++i) out[i] = activate_on_device<kind>(values.get(i));
+  UNROLL for (int i = 0; i < kPack<T>; ++i) out[i] = activate_on_device<kind, T>(values.get(i));
   Pack<T>::of(out).store(y, at, count);
 }
 
@@ -27,7 +27,7 @@ __global__ void __launch_bounds__(kElementThreads)
   const Pack<T> before = accumulate ? Pack<T>::load(dx, at, count) : Pack<T>{};
   float out[kPack<T>];
   UNROLL for (int i = 0; i < kPack<T>; ++i) {
-    const float flow = gradient.get(i) * activation_slope_on_device<kind>(values.get(i));
+    const float flow = gradient.get(i) * activation_slope_on_device<kind, T>(values.get(i));
     out[i] = accumulate ? before.get(i) + flow : flow;
   }
   Pack<T>::of(out).store(dx, at, count);

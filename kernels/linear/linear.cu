@@ -38,7 +38,7 @@ __global__ void __launch_bounds__(kWarp* kWarps)
     float before[width], after[width];
     UNROLL for (int i = 0; i < width; ++i) {
       before[i] = in.get(i) + added[i];
-      after[i] = activate_on_device<kind>(before[i]);
+      after[i] = activate_on_device<kind, T>(before[i]);
     }
     if (pre != nullptr) Lanes::of(before).store(pre + at);
     Lanes::of(after).store(y + at);
@@ -64,7 +64,7 @@ __global__ void __launch_bounds__(kWarp* kWarps)
     UNROLL for (int i = 0; i < width; ++i) value[i] = gradient.get(i);
     if constexpr (kind != Activation::none) {
       const Lanes before = Lanes::load(pre + at);
-      UNROLL for (int i = 0; i < width; ++i) { value[i] *= activation_slope_on_device<kind>(before.get(i)); }
+      UNROLL for (int i = 0; i < width; ++i) { value[i] *= activation_slope_on_device<kind, T>(before.get(i)); }
       Lanes::of(value).store(dpre + at);
     }
     UNROLL for (int i = 0; i < width; ++i) sum[i] += value[i];
@@ -121,22 +121,29 @@ void linear_cuda(DeviceContext& context, const OpCall& call) {
   product.m = size.m, product.n = size.n, product.k = size.k;
   product.a = {.data = call.in[kX].data, .row = size.k};
   product.b = transposed({.data = call.in[kW].data, .row = size.transposed ? size.k : size.n}, size.transposed);
-  product.c = {.data = y.data, .row = size.n};
-  bool finished = activation == Activation::none && !bias;
-  if (!finished && (activation == Activation::gelu_tanh || activation == Activation::none)) {
+  // What the activation is of goes where backward reads it: one store fewer for the kernel that follows.
+  const Tensor& target = activation == Activation::none || !pre ? y : pre;
+  product.c = {.data = target.data, .row = size.n};
+  bool biased = !bias, activated = activation == Activation::none;
+  const auto fuse = [&](Epilogue epilogue, const Tensor& c, const Tensor& aux) {
     Matmul fused = product;
-    fused.epilogue = activation == Activation::none ? Epilogue::bias : Epilogue::gelu_tanh;
+    fused.epilogue = epilogue;
     fused.bias = bias.data;
-    fused.aux = pre.data;
-    finished = device.offers(fused);
-    if (finished) product = fused;
-  }
+    fused.c.data = c.data;
+    fused.aux = aux.data;
+    if (!device.offers(fused)) return false;
+    product = fused;
+    return true;
+  };
+  if (activation == Activation::gelu_tanh) biased |= activated = fuse(Epilogue::gelu_tanh, y, pre);
+  if (!biased) biased = fuse(Epilogue::bias, target, {});
   device.matmul(product, context.cuda->stream);
-  if (finished) return;
+  if (biased && activated) return;
   const LinearPieces pieces(size.m);
   with_lanes(dtype, size.n, activation, [&]<class T>(T, auto width, auto kind) {
     launch(context, finish_product<T, width(), kind()>, grid_of(size.n, width, pieces), dim3(kWarp, kWarps), 0,
-           y.as<T>(), bias.as<T>(), pre.as<T>(), y.as<T>(), size.m, size.n, pieces.rows);
+           target.as<T>(), biased ? nullptr : bias.as<T>(), biased ? nullptr : pre.as<T>(), y.as<T>(), size.m, size.n,
+           pieces.rows);
   });
 }
 
