@@ -153,7 +153,9 @@ TEST_CASE("gemm: the number of threads changes no bit") {
   const int before = threads();
   for (const Case& test : {Case{300, 500, 900, false, true, true}, Case{40, 2100, 1500, true, false, false},
                            Case{210, 230, 10500, false, true, false}, Case{230, 210, 10500, false, false, false},
-                           Case{220, 220, 10500, true, false, true}}) {
+                           Case{220, 220, 10500, true, false, true},
+                           // Enough rows for two and three threads to pack alone, in three parts and depth blocks.
+                           Case{600, 700, 900, false, true, true}}) {
     const Operands from(test);
     set_threads(1);
     const std::vector<float> alone = product(test, from);

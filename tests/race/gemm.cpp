@@ -55,6 +55,9 @@ TEST_CASE("gemm: panels are packed, multiplied and overwritten in order") {
       const std::vector<float> c = product(100, 110, 19'000, transposed.first, transposed.second);
       CHECK(std::all_of(c.begin(), c.end(), [](float value) { return value == 38'000.0f; }));
     }
+    // Threads pack alone, two parts in three depth blocks, but for four of them, which have too few rows.
+    const std::vector<float> c = product(400, 400, 800, false, true);
+    CHECK(std::all_of(c.begin(), c.end(), [](float value) { return value == 1600.0f; }));
   }
   set_threads(before);
 }
