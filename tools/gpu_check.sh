@@ -4,7 +4,7 @@
 # Builds for the GPU's architecture alone, runs every kernel test against the specification, training runs against ref,
 # 124M training for a minute on generated text or on the shards train_*.bin and val_*.bin of --data, its profile, the
 # same model beside PyTorch where python3 has one that sees the GPU, bench (training, attention, operations, products),
-# and compute-sanitizer on a few cases. Needs a GPU, nvcc, a C++20 compiler and CMake; the libraries come from .deps/
+# and compute-sanitizer on every kernel of ours. Needs a GPU, nvcc, a C++20 compiler and CMake; the libraries come from .deps/
 # (tools/bundle_deps.sh) or from the system. No package manager, no network. With --built nothing is compiled: the
 # programs are in the build folder already, and of the above only the GPU is needed.
 # Writes gpu_check.json, gpu_check.md and logs/ to DIR (default build-gpu/check), after every step anew, and goes on after
@@ -307,17 +307,22 @@ run_cases() {
 }
 export -f run_cases
 
-# All four tools at once: none of them measures. Cases without the library's products, whose own reads are its business.
+# All four tools at once: none of them measures. Every kernel on its small cases, launched once each; what the library's
+# products read without need (initcheck) is its business.
 run_sanitizer() {
-  local tool sanitizer
-  local cases=${ISOLOSS_SANITIZER_CASES:-add,add_rmsnorm,adamw,global_norm,embedding,rope,gating,cross_entropy,attention_cached,attention_flash}
+  local tool sanitizer cases
+  local own='activation,add,attention_flash,attention_flash: wide heads,attention_cached,cast,cross_entropy,dropout,embedding,gating'
+  own+=',global_norm,layernorm,add_layernorm,adamw,sgd,rmsnorm,add_rmsnorm,rope,swiglu'
   sanitizer=$(command -v compute-sanitizer || command -v "$(dirname "$nvcc")/compute-sanitizer")
   for tool in "${SANITIZERS[@]}"; do
     if [ -z "$sanitizer" ]; then
       : >"$out/logs/sanitizer-$tool.log"
       book "sanitizer-$tool" skipped 0 "compute-sanitizer is not installed" "compute-sanitizer --tool $tool"
     else
-      start "sanitizer-$tool" 120 "$sanitizer" --tool "$tool" --error-exitcode 99 "$bin/test_gpu" "-tc=$cases"
+      cases=$own
+      [ "$tool" = initcheck ] || cases+=',linear: layouts*,classifier,attention_naive'
+      cases=${ISOLOSS_SANITIZER_CASES:-$cases}
+      start "sanitizer-$tool" 120 env ISOLOSS_ONCE=1 "$sanitizer" --tool "$tool" --error-exitcode 99 "$bin/test_gpu" "-tc=$cases"
     fi
   done
   for tool in "${SANITIZERS[@]}"; do

@@ -388,8 +388,12 @@ void check_kernel(const OpCase& test, const OpDef& op, const std::vector<Operand
                   std::vector<std::string>& failures) {
   if (!has_cuda()) return KernelCheck(test, op, inputs, failures).run();
   if (op.launch[static_cast<std::size_t>(DeviceKind::cuda)] == nullptr) return;
-  if (test.single) KernelCheck(test, op, inputs, failures).run_cuda(DType::f32);
-  if (test.narrow) KernelCheck(test, op, inputs, failures).run_cuda(DType::bf16);
+  const auto run = [&](DType real) {
+    KernelCheck check(test, op, inputs, failures);
+    cuda_runner().launches_once() ? check.run_once(DeviceKind::cuda, real) : check.run_cuda(real);
+  };
+  if (test.single) run(DType::f32);
+  if (test.narrow) run(DType::bf16);
 }
 
 void check_numbers(const OpCase& test, const OpDef& op, const std::vector<Operand>& inputs,

@@ -46,6 +46,8 @@ class CudaRunner {
   virtual CudaContext& context(const StepState& state, int schedule) = 0;
   /// False where every access to memory is watched: what values flow through the same accesses is left to others.
   virtual bool tries_values() const { return true; }
+  /// True where a launch takes long: the numbers of one are all that is checked of a kernel.
+  virtual bool launches_once() const { return false; }
 };
 /// Null in programs without a device.
 ISOLOSS_OPTIONAL CudaRunner& cuda_runner();
