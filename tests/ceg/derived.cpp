@@ -229,6 +229,34 @@ TEST_CASE("warnings: each for its own cause and for nothing else") {
   }
 }
 
+TEST_CASE("half a curve is left out beside whole ones of its variant; a diverged run and a lone one are not") {
+  std::vector<Run> runs;
+  for (int s = 0; s < 3; ++s) {
+    runs.push_back(make_run("baseline", s, even_steps(60, 10), power_law(1)));
+    runs.push_back(make_run("v", s, even_steps(60, 10), power_law(2)));
+    runs[runs.size() - 2].status = runs.back().status = "finished";
+  }
+  const auto runs_of_v = [&](const std::string& status, std::size_t steps) {
+    runs.push_back(make_run("v", 3, even_steps(steps, 10), power_law(2)));
+    runs.back().status = status;
+    const Analysis analysis = analyse(runs, options_for());
+    runs.pop_back();
+    return std::pair{analysis.rows.at(0).seeds, texts_of(analysis, WarningKind::unfinished)};
+  };
+  for (const std::string status : {"running", "interrupted"}) {
+    const auto [seeds, warnings] = runs_of_v(status, 10);
+    CHECK(seeds == 3);
+    CHECK(warnings == std::vector<std::string>{"`v` seed 3 at scale `default` is left out: it is not a finished run "
+                                               "(status `" +
+                                               status + "`)"});
+  }
+  CHECK(runs_of_v("diverged", 10).first == 4);
+  for (Run& run : runs) {
+    if (run.variant == "v") run.status = "running";
+  }
+  CHECK(runs_of_v("running", 60).first == 4);
+}
+
 TEST_CASE("runs that miss the target: one warning for a scale and axis, naming the arms that do so in part") {
   std::vector<Run> runs;
   for (int s = 0; s < 3; ++s) {

@@ -4,6 +4,9 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <set>
+#include <string>
+#include <utility>
 
 #include "kernels/core/error.h"
 #include "tools/ceg/derived.h"
@@ -97,6 +100,23 @@ void leave_out_unevaluated(std::vector<Run>& runs, const std::string& baseline, 
   if (runs.empty()) fail_input("ceg", "a run with an evaluation after its start", "none");
 }
 
+/// Half a curve beside whole ones of the same variant would stand for a run that failed: it is left out. One that
+/// diverged did fail, and counts.
+void leave_out_underway(std::vector<Run>& runs, std::vector<Warning>& warnings) {
+  const auto underway = [](const Run& run) { return run.status == "running" || run.status == "interrupted"; };
+  std::set<std::pair<std::string, std::string>> ended;
+  for (const Run& run : runs) {
+    if (!underway(run)) ended.emplace(run.variant, run.scale);
+  }
+  std::erase_if(runs, [&](const Run& run) {
+    if (!underway(run) || !ended.contains({run.variant, run.scale})) return false;
+    warnings.push_back({WarningKind::unfinished, std::nullopt,
+                        fmt::format("`{}` seed {} at scale `{}` is left out: it is not a finished run (status `{}`)",
+                                    run.variant, run.seed, run.scale, run.status)});
+    return true;
+  });
+}
+
 template <class T>
 void append(std::vector<T>& to, std::vector<T>&& from) {
   std::move(from.begin(), from.end(), std::back_inserter(to));
@@ -122,6 +142,7 @@ Analysis analyse(std::vector<Run> runs, const Options& options) {
   Analysis analysis;
   analysis.options = options;
   leave_out_unevaluated(runs, options.baseline, analysis.warnings);
+  leave_out_underway(runs, analysis.warnings);
   const std::vector<ScaleGroup> groups = group_runs(runs, options.baseline, analysis.warnings);
   Context context{runs, options, common_costs(runs, options), {}};
   for (const Cost cost : context.costs) {
