@@ -65,7 +65,9 @@ __global__ void __launch_bounds__(kThreads) key_gradients(const __grid_constant_
       flows.load(p.dy + (sequence * sizes.H + h) * sizes.D, static_cast<std::int64_t>(sizes.H) * sizes.D, tile, sizes.T,
                  sizes.D);
       __syncthreads();
-      for (int j = 0; j < kTile / kLanes; ++j) {
+      // All eight, as nvcc would have them, are four times the instructions, more than the instruction cache holds and
+      // a minute to compile; each waits for its own branch anyway.
+      UNROLL_BY(2) for (int j = 0; j < kTile / kLanes; ++j) {
         const int i = j * kLanes + lane, q = tile + i;
         float weight = 0, slope = 0;
         if (live(sizes, q, k)) {
@@ -124,6 +126,7 @@ __global__ void __launch_bounds__(kThreads) query_gradients(const __grid_constan
     keys.load(key_rows, sizes.token, tile, sizes.T, sizes.D);
     values.load(value_rows, sizes.token, tile, sizes.T, sizes.D);
     __syncthreads();
+    UNROLL_BY(2)  // as for the gradients of keys
     for (int j = 0; j < kTile / kLanes; ++j) {
       const int i = j * kLanes + lane, k = tile + i;
       float slope = 0;
