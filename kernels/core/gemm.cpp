@@ -262,8 +262,8 @@ class Product {
         cut_.alone ? index * cut_.shared.count + panel / cut_.depths : index;  // own parts are rows of shared parts
     const std::int64_t own_begin = part_of_c / cut_.shared.count * cut_.own.each * kOwnWidth;
     const std::int64_t own_end = std::min(own_begin + cut_.own.each * kOwnWidth, own_.count);
-    const auto [shared_begin, shared_end] = shared_part(part_of_c % cut_.shared.count);
-    const std::int64_t first_packed = cut_.alone ? shared_begin : 0;
+    const Range part = shared_part(part_of_c % cut_.shared.count);
+    const std::int64_t first_packed = cut_.alone ? part.begin : 0;
     float* const chunk = chunks_ + thread * cut_.chunk_floats();
     wait_until(finished_[part_of_c], cut_.turn(panel));  // the panel before adds to the same part of C
     wait_until(states_[panel].packed, cut_.packs);
@@ -272,7 +272,7 @@ class Product {
         detail::pack_lines<kOwnWidth>(own_.data + own_begin * own_.step_line + k, own_.step_line, own_end - own_begin,
                                       depth, chunk);
       }
-      for (std::int64_t line = shared_begin; line < shared_end; line += kSharedWidth) {
+      for (std::int64_t line = part.begin; line < part.end; line += kSharedWidth) {
         const Strip shared_strip =
             cut_.shared_direct ? shared_.strip(line, k, kSharedWidth)
                                : Strip{panel_data(panel, thread) + k_in_panel * cut_.shared.strips * kSharedWidth +
