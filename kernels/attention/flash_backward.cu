@@ -65,8 +65,8 @@ __global__ void __launch_bounds__(kThreads) key_gradients(const __grid_constant_
       flows.load(p.dy + (sequence * sizes.H + h) * sizes.D, static_cast<std::int64_t>(sizes.H) * sizes.D, tile, sizes.T,
                  sizes.D);
       __syncthreads();
-      // All eight, as nvcc would have them, are four times the instructions, more than the instruction cache holds and
-      // a minute to compile; each waits for its own branch anyway.
+      // All eight, as nvcc would have them, are two and a half times the instructions and a minute more to compile, and
+      // each waits for its own branch anyway.
       UNROLL_BY(2) for (int j = 0; j < kTile / kLanes; ++j) {
         const int i = j * kLanes + lane, q = tile + i;
         float weight = 0, slope = 0;
