@@ -1,6 +1,6 @@
-// The host's half of every .cu file as nvcc compiles it, without a GPU: launches do nothing, and each matrix product
-// that a launcher asks for must lie within memory. Elsewhere g++ compiles these launchers (tests/simt), and nvcc's
-// front end is another compiler: 13.0 set the wrong member of a Matmul::Operand.
+// The launchers of linear and classifier as nvcc compiles them, without a GPU: launches do nothing, and each matrix
+// product that a launcher asks for must lie within memory. Elsewhere g++ compiles these launchers (tests/simt), and
+// nvcc's front end is another compiler: 13.0 set the wrong member of a Matmul::Operand.
 #include <doctest/doctest.h>
 
 #include <algorithm>
