@@ -6,11 +6,11 @@
 
 #include <algorithm>
 #include <cstring>
-#include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
 
 #include "kernels/core/error.h"
+#include "kernels/core/json_text.h"
 
 namespace isoloss {
 
@@ -162,12 +162,7 @@ void read_json_line(std::string_view line, const std::string& where, std::string
   const json::parser_callback_t only_field = [&](int depth, json::parse_event_t event, json& parsed) {
     return event != json::parse_event_t::key || depth != 1 || parsed == field;
   };
-  json object;
-  try {
-    object = json::parse(line, only_field);
-  } catch (const json::parse_error& error) {
-    fail_input(where, "a JSON object on one line", fmt::format("a syntax error at byte {}", error.byte));
-  }
+  const json object = parse_json(line, where, "a JSON object on one line", only_field);
   if (!object.is_object()) fail_input(where, "a JSON object on one line", object.type_name());
   const auto found = object.find(field);
   if (found == object.end()) fail_input(where, fmt::format("a field '{}' (see --field)", field), "none");

@@ -1,10 +1,9 @@
 #include "data/meta.h"
 
-#include <nlohmann/json.hpp>
-
 #include "data/tokenizer.h"
 #include "kernels/core/error.h"
 #include "kernels/core/file.h"
+#include "kernels/core/json_text.h"
 
 namespace isoloss {
 
@@ -46,7 +45,7 @@ std::string meta_json(const Meta& meta) {
 std::optional<std::uint32_t> vocabulary_beside(const fs::path& shard) {
   const fs::path meta = shard.parent_path() / "meta.json", tokenizer = shard.parent_path() / "tokenizer.json";
   if (fs::exists(meta)) {
-    const auto root = nlohmann::json::parse(read_file(meta), nullptr, false);
+    const auto root = parse_json(read_file(meta), meta.string());
     const auto size = root.is_object() ? root.find("vocab_size") : root.end();
     if (!root.is_object() || size == root.end() || !size->is_number_unsigned() || *size > 1u << 24) {
       fail_input(meta.string(), "a meta.json with vocab_size", "another file");

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "data/utf8.h"
+#include "kernels/core/utf8.h"
 
 namespace isoloss {
 

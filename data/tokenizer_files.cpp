@@ -5,13 +5,13 @@
 #include <algorithm>
 #include <array>
 #include <iterator>
-#include <nlohmann/json.hpp>
 #include <unordered_map>
 
 #include "data/tokenizer.h"
-#include "data/utf8.h"
 #include "kernels/core/error.h"
 #include "kernels/core/file.h"
+#include "kernels/core/json_text.h"
+#include "kernels/core/utf8.h"
 
 namespace isoloss {
 
@@ -78,14 +78,6 @@ std::string shown(const json& value) {
   }
   if (value.is_string()) return in_quotes(value.get_ref<const std::string&>());
   return value.is_structured() ? fmt::format("an {}", value.type_name()) : in_quotes(value.dump(-1, ' ', true));
-}
-
-json parse_json(std::string_view text, std::string_view where) {
-  try {
-    return json::parse(text);
-  } catch (const json::parse_error& error) {
-    fail_input(fmt::format("{} byte {}", where, error.byte), "JSON", "a syntax error");
-  }
 }
 
 using Ids = std::unordered_map<std::string, std::uint32_t>;

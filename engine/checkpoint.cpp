@@ -4,12 +4,12 @@
 
 #include <algorithm>
 #include <charconv>
-#include <nlohmann/json.hpp>
 #include <string>
 
 #include "engine/checksum.h"
 #include "kernels/core/error.h"
 #include "kernels/core/file.h"
+#include "kernels/core/json_text.h"
 
 namespace isoloss {
 
@@ -168,9 +168,8 @@ void save_checkpoint(const fs::path& run, const TrainingState& state, std::vecto
 
 Checkpoint open_checkpoint(const fs::path& folder) {
   const fs::path path = folder / kState;
-  const std::string text = read_file(path);
-  try {
-    const auto json = nlohmann::json::parse(text);
+  const auto json = parse_json(read_file(path), path.string());
+  return read_json(path.string(), "the state of a checkpoint", [&]() -> Checkpoint {
     if (json.at("format") != 1) fail_input(path.string() + " format", "1", json.at("format").dump());
     TrainingState state;
     state.step = json.at("step").get<std::int64_t>();
@@ -185,9 +184,7 @@ Checkpoint open_checkpoint(const fs::path& folder) {
     }
     for (const char* name : {kModel, kOptimizer}) verify(folder / name, json.at("files").at(name));
     return {folder, state};
-  } catch (const nlohmann::json::exception& error) {
-    fail_input(path.string(), "the state of a checkpoint", fmt::format("an error: {}", error.what()));
-  }
+  });
 }
 
 std::optional<Checkpoint> latest_checkpoint(const fs::path& run,

@@ -11,11 +11,11 @@
 #include <cmath>
 #include <cstring>
 #include <iterator>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "kernels/core/error.h"
 #include "kernels/core/file.h"
+#include "kernels/core/json_text.h"
 
 namespace isoloss {
 
@@ -64,10 +64,11 @@ nlohmann::json cut_lines(const fs::path& path, std::int64_t step) {
     for (int line = 1; keep < text.size(); ++line) {
       const std::size_t end = text.find('\n', keep);
       if (end == std::string_view::npos) break;
-      nlohmann::json json = nlohmann::json::parse(text.substr(keep, end - keep), nullptr, false);
+      const std::string where = fmt::format("{}:{}", path.string(), line);
+      nlohmann::json json = parse_json(text.substr(keep, end - keep), where, "a JSON object with a step");
       const auto found = json.is_object() ? json.find("step") : json.end();
       if (!json.is_object() || found == json.end() || !found->is_number_integer()) {
-        fail_input(fmt::format("{}:{}", path.string(), line), "a JSON object with a step",
+        fail_input(where, "a JSON object with a step",
                    std::string(text.substr(keep, std::min<std::size_t>(end - keep, 80))));
       }
       if (found->get<std::int64_t>() > step) break;
@@ -127,7 +128,7 @@ std::string to_json(const Manifest& manifest) {
   json["name"] = manifest.name;
   json["status"] = name_of(manifest.status);
   json["toggles"] = manifest.toggles;
-  json["config"] = nlohmann::ordered_json::parse(manifest.config);
+  json["config"] = parse_json<nlohmann::ordered_json>(manifest.config, "config");
   json["parameters"] = {{"total", manifest.parameters_total},
                         {"active", manifest.parameters_active},
                         {"embedding", manifest.parameters_embedding}};
@@ -148,15 +149,14 @@ std::string to_json(const Manifest& manifest) {
   json["version"] = manifest.version;
   json["commit"] = text_or_null(manifest.commit);
   json["compiler"] = manifest.compiler;
-  if (!manifest.sweep.empty()) json["sweep"] = nlohmann::ordered_json::parse(manifest.sweep);
+  if (!manifest.sweep.empty()) json["sweep"] = parse_json<nlohmann::ordered_json>(manifest.sweep, "sweep");
   return json.dump(2) + "\n";
 }
 
 Manifest read_manifest(const fs::path& folder) {
   const fs::path path = folder / kManifest;
-  const std::string text = read_file(path);
-  try {
-    const auto json = nlohmann::ordered_json::parse(text);
+  const auto json = parse_json<nlohmann::ordered_json>(read_file(path), path.string());
+  return read_json(path.string(), "the manifest of a run", [&] {
     Manifest manifest;
     if (json.at("format") != 1) fail_input(path.string() + " format", "1", json.at("format").dump());
     manifest.name = json.at("name").get<std::string>();
@@ -193,9 +193,7 @@ Manifest read_manifest(const fs::path& folder) {
     manifest.compiler = json.at("compiler").get<std::string>();
     if (json.contains("sweep")) manifest.sweep = json.at("sweep").dump();
     return manifest;
-  } catch (const nlohmann::json::exception& error) {
-    fail_input(path.string(), "the manifest of a run", fmt::format("an error: {}", error.what()));
-  }
+  });
 }
 
 std::string to_json(const LogLine& line) {

@@ -7,12 +7,12 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 
 #include "engine/checksum.h"
 #include "kernels/core/error.h"
+#include "kernels/core/json_text.h"
 
 namespace isoloss {
 
@@ -56,7 +56,7 @@ nlohmann::json parse_header(std::string_view text, std::string_view where) {
     }
     return true;
   };
-  nlohmann::json header = nlohmann::json::parse(text, watch, false);
+  nlohmann::json header = parse_json(text, where, "a JSON object as header", watch);
   if (!header.is_object()) fail_input(where, "a JSON object as header", "something else");
   return header;
 }

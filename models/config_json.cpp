@@ -1,13 +1,13 @@
 // The configuration in manifest.json, and the vocabulary beside the shards.
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "data/meta.h"
 #include "data/shard.h"
 #include "kernels/core/error.h"
 #include "kernels/core/file.h"
+#include "kernels/core/json_text.h"
 #include "models/config.h"
 #include "models/config_check.h"
 #include "models/config_keys.h"
@@ -104,12 +104,12 @@ Configuration from_parsed(const nlohmann::json& json, const fs::path& folder, st
 }  // namespace
 
 Configuration from_json(std::string_view text, const fs::path& folder, std::string_view where) {
-  return from_parsed(nlohmann::json::parse(text, nullptr, false), folder, where);
+  return from_parsed(parse_json(text, where), folder, where);
 }
 
 Configuration configuration_of_run(const fs::path& folder) {
   const fs::path path = folder / "manifest.json";
-  const nlohmann::json manifest = nlohmann::json::parse(read_file(path), nullptr, false);
+  const nlohmann::json manifest = parse_json(read_file(path), path.string());
   if (!manifest.is_object()) fail_input(path.string(), "a JSON object", "something else");
   return from_parsed(member(manifest, "config", path.string(), "config"), folder, path.string());
 }

@@ -7,10 +7,15 @@
 
 namespace isoloss {
 
-/// Base of everything this project throws on purpose. `what()` is the whole line without the leading "error: ".
+/// `text` as one line of valid UTF-8 that moves no cursor: control characters and bytes that are no UTF-8 become
+/// `\xNN`. Messages quote file names and damaged files.
+std::string printable(std::string_view text);
+
+/// Base of everything this project throws on purpose. `what()` is the whole line without the leading "error: ",
+/// printable, and with the middle cut out of what is too long for a line.
 class Error : public std::runtime_error {
  public:
-  Error(const std::string& message, int exit_code) : std::runtime_error(message), exit_code_(exit_code) {}
+  Error(std::string_view message, int exit_code);
   int exit_code() const noexcept { return exit_code_; }
 
  private:

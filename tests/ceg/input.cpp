@@ -209,7 +209,10 @@ TEST_CASE("run folders: the sweep's labels, 6 N D, blocks, and a last line cut s
     return input_error([&] { read_run_folder(folder.path() / "sweep/lone"); });
   };
   CHECK(error_of("{\"step\":1,\"val_loss\":4}\n{\"step\":2,\"val_loss\":NaN}\n") ==
-        "[" + bad.string() + ":2] expected a JSON object, got something else");
+        "[" + bad.string() + ":2 byte 22] expected a JSON object, got a syntax error");
+  CHECK(error_of("{\"step\":1,\"val_loss\":1e999}\n") ==
+        "[" + bad.string() + ":1 byte 26] expected a JSON object, got 1e999, a number beyond the range of double");
+  CHECK(error_of("[1]\n") == "[" + bad.string() + ":1] expected a JSON object, got something else");
   CHECK(error_of("{\"step\":1,\"val_loss\":null}\n") ==
         "[" + bad.string() + ":1] expected a number for `val_loss`, got null");
   CHECK(error_of("{\"step\":1,\"val_loss\":\"4\"}\n") ==

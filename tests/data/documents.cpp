@@ -125,8 +125,11 @@ TEST_CASE("JSON Lines: the field of every line, errors with their line") {
                  "[f.jsonl line 2] expected a field 'text'"));
   CHECK(contains(input_error([] { json_lines("{\"text\":5}"); }), "got number"));
   CHECK(contains(input_error([] { json_lines("[1]"); }), "line 1] expected a JSON object"));
-  CHECK(contains(input_error([] { json_lines("{\"text\":\"a\"\n"); }), "syntax error at byte"));
+  CHECK(contains(input_error([] { json_lines("{\"text\":\"a\"\n"); }),
+                 "line 1 byte 12] expected a JSON object on one line, got a syntax error"));
   CHECK(contains(input_error([] { json_lines("{\"text\":\"\\ud800\"}"); }), "syntax error"));
+  CHECK(contains(input_error([] { json_lines("{\"text\":\"a\"}\n{\"text\":\"b\",\"score\":1e999}\n"); }),
+                 "[f.jsonl line 2 byte 25] expected a JSON object on one line, got 1e999, a number beyond"));
 }
 
 TEST_CASE("compressed files: one stream, several behind each other, truncated, corrupt") {

@@ -249,6 +249,8 @@ TEST_CASE("foreign and hostile tokenizer files are refused with their reason") {
   no_byte["model"]["vocab"].erase("\u0100");
   CHECK(contains(error_of(no_byte), "none for byte 0"));
   CHECK(contains(input_error([] { parse_tokenizer_json("{\"model\": ", "f.json"); }), "f.json byte"));
+  CHECK(contains(input_error([] { parse_tokenizer_json("{\"version\": 1e999}", "f.json"); }),
+                 "[f.json byte 17] expected JSON, got 1e999, a number beyond"));
   CHECK(contains(input_error([] { parse_tokenizer_json("[1]", "f.json"); }), "other JSON"));
   CHECK(contains(input_error([] { load_tokenizer("bpe:300"); }), "yet to be trained"));
   CHECK(contains(input_error([] { load_tokenizer("/nowhere/tokenizer.json"); }), "/nowhere"));

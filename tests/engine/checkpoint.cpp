@@ -120,7 +120,7 @@ TEST_CASE("torn checkpoints are passed over with one line each, in favour of the
     });
   }
   damage("state.json] expected a readable file", [&] { fs::remove(file("state.json")); });
-  for (const char* text : {"", "{", "{}", "[]", "null", R"({"format":2})"}) {
+  for (const char* text : {"", "{", "{}", "[]", "null", R"({"format":2})", R"({"format":1e999})"}) {
     damage("state.json", [&] { put_file(file("state.json"), text); });
   }
   damage("as the folder's name says", [&] {

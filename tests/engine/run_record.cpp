@@ -188,16 +188,23 @@ TEST_CASE("a resumed record with foreign lines or a broken manifest is an input 
   const TemporaryFolder folder;
   { const RunRecord record = RunRecord::create(folder / "run", example()); }
   const auto log = folder / "run/log.jsonl";
-  for (const char* line : {"hello", "[1]", "{}", R"({"step":"1"})", R"({"step":1.5})"}) {
+  const auto error_at = [&](const char* line) {
     const std::string text = to_json(log_line(1)) + "\n" + line + "\n";
     put_file(log, text);
-    CHECK(error_of([&] { RunRecord::resume(folder / "run", 5); }) ==
-          "2 [" + log.string() + ":2] expected a JSON object with a step, got " + line);
+    const std::string error = error_of([&] { RunRecord::resume(folder / "run", 5); });
     CHECK(read_file(log) == text);
+    return error;
+  };
+  const std::string place = "2 [" + log.string() + ":2", expected = "] expected a JSON object with a step, got ";
+  for (const char* line : {"[1]", "{}", R"({"step":"1"})", R"({"step":1.5})"}) {
+    CHECK(error_at(line) == place + expected + line);
   }
+  CHECK(error_at("hello") == place + " byte 1" + expected + "a syntax error");
+  CHECK(error_at(R"({"step":1e999})") == place + " byte 13" + expected + "1e999, a number beyond the range of double");
   const auto manifest = folder / "run/manifest.json";
   const std::string whole = read_file(manifest);
-  for (const std::string& text : {std::string("{"), std::string("{}"), std::string("[]"), whole.substr(0, 100)}) {
+  for (const std::string& text : {std::string("{"), std::string("{}"), std::string("[]"),
+                                  std::string("{\"format\":1e999}"), whole.substr(0, 100)}) {
     put_file(manifest, text);
     CHECK(error_of([&] { read_manifest(folder / "run"); }).substr(0, 3 + manifest.string().size()) ==
           "2 [" + manifest.string());

@@ -174,6 +174,7 @@ TEST_CASE("hostile and broken files are one-line input errors") {
   has(error_of([] { parse(file_of("[]", "")); }), "a JSON object as header");
   has(error_of([] { parse(file_of("{", "")); }), "a JSON object as header");
   has(error_of([] { parse(file_of("{\"\xff\":1}", "")); }), "a JSON object as header");
+  has(error_of([] { parse(file_of("{\"w\":1e999}", "")); }), "byte 10] expected a JSON object as header, got 1e999");
   has(error_of([] { parse(file_of(std::string(100000, '['), "")); }), "deeper nesting");
   has(header_error("{}"), "expected 0 bytes of data, got 8");
   has(header_error(R"({"x":1})"), "the field dtype");

@@ -221,6 +221,31 @@ TEST_CASE("errors are one line, whatever the input holds") {
   CHECK_THROWS_AS(fail_run("x", "y", "z"), Error);
 }
 
+TEST_CASE("printable: damaged bytes and what drives a terminal are spelled out, text stays") {
+  CHECK(printable("naïve — 漢字 🦉") == "naïve — 漢字 🦉");
+  CHECK(printable(std::string_view("\0\x7f\r", 3)) == "\\x00\\x7f\\x0d");
+  CHECK(printable("a\xff\xc3(\xed\xa0\x80") == "a\\xff\\xc3(\\xed\\xa0\\x80");  // a lone surrogate at the end
+  CHECK(printable("cut\xe6\xbc") == "cut\\xe6\\xbc");
+  CHECK(printable("\u009b31m\u2028\u202egnp\ufeff") == "\\xc2\\x9b31m\\xe2\\x80\\xa8\\xe2\\x80\\xaegnp\\xef\\xbb\\xbf");
+  CHECK(std::string(Error("a\nb\xff", 1).what()) == "a\\x0ab\\xff");
+}
+
+TEST_CASE("errors stay readable when what they quote is long") {
+  std::string quoted;
+  for (int i = 0; i < 100'000; ++i) quoted += "é";
+  try {
+    fail_input(quoted + ":7", "short", "begins " + quoted + " ends");
+  } catch (const Error& error) {
+    const std::string message = error.what();
+    CHECK(message.size() < 1300);
+    CHECK(message.find("é…é") != std::string::npos);
+    CHECK(message.find("é:7] expected short, got begins é") != std::string::npos);
+    CHECK(message.ends_with("é ends"));
+    CHECK(printable(message) == message);  // no character is cut in two
+  }
+  CHECK(std::string(Error(quoted, 1).what()).size() < 4010);
+}
+
 TEST_CASE("parallel: every task exactly once, for any number of threads") {
   const KeepThreads keep;
   for (const int count : {1, 2, 3, 5, 2, 1}) {

@@ -357,7 +357,8 @@ TEST_CASE("from_json refuses what is no configuration") {
   const std::string json = to_json(load_configuration("nano"), "");
   const auto error = [](const std::string& text) { return error_of([&] { from_json(text, "", "m.json"); }); };
   CHECK(error(json).empty());
-  CHECK(error("") == "2 [m.json] expected a JSON object with the configuration, got something else");
+  CHECK(error("") == "2 [m.json byte 1] expected JSON, got a syntax error");
+  CHECK(error("[]") == "2 [m.json] expected a JSON object with the configuration, got something else");
   CHECK(error("{}") == "2 [m.json] expected the key model.kind, got none");
   CHECK(error(R"({"model":3})") == "2 [m.json] expected an object model, got something else");
   const auto replaced = [&](const std::string& from, const std::string& to) {
@@ -410,7 +411,7 @@ TEST_CASE("the vocabulary comes from the tokenizer beside the shards") {
   Configuration shards;
   resolve_vocab(shards, {folder / "meta/t.bin"});
   CHECK(shards.model.vocab == 300);
-  for (const char* text : {"[", "{\"vocab_size\": -3}", "{\"vocab_size\": \"x\"}"}) {
+  for (const char* text : {"[", "1e999", "{\"vocab_size\": -3}", "{\"vocab_size\": \"x\"}"}) {
     put_file(folder / "meta/meta.json", text);
     Configuration broken = configured("meta/t.bin", 0);
     CHECK(error_of([&] { resolve_vocab(broken); }).find("2 [" + (folder / "meta/meta.json").string()) == 0);

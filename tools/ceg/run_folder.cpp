@@ -2,10 +2,10 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "kernels/core/error.h"
 #include "kernels/core/file.h"
+#include "kernels/core/json_text.h"
 #include "tools/ceg/curves.h"
 #include "tools/ceg/run_reading.h"
 
@@ -14,8 +14,8 @@ namespace {
 using nlohmann::json;
 
 json parse_object(std::string_view text, const std::string& where) {
-  json value = json::parse(text, nullptr, false);
-  if (value.is_discarded() || !value.is_object()) fail_input(where, "a JSON object", "something else");
+  json value = parse_json(text, where, "a JSON object");
+  if (!value.is_object()) fail_input(where, "a JSON object", "something else");
   return value;
 }
 
@@ -140,7 +140,7 @@ Run read_run_folder(const std::filesystem::path& folder) {
     const std::size_t end = rest.find('\n');
     const std::string_view line = trimmed(rest.substr(0, end));
     // A last line without its line end is one that a running or killed run had not finished writing.
-    const bool torn = end == std::string_view::npos && !json::accept(line);
+    const bool torn = end == std::string_view::npos && !try_parse_json(line);
     rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
     if (line.empty() || torn) continue;
     const std::string where = fmt::format("{}:{}", path, number);

@@ -62,7 +62,7 @@ void flush_results() {
   fail_run("standard output", "room to write the result", errno != 0 ? std::strerror(errno) : "a write error");
 }
 
-void report_error(std::string_view message) { write_message(fmt::format("error: {}\n", message)); }
+void report_error(std::string_view message) { write_message(fmt::format("error: {}\n", printable(message))); }
 }  // namespace
 
 bool interrupted() { return signal_seen != 0; }
@@ -76,9 +76,9 @@ bool stdout_has_colour() { return wants_colour(stdout_is_terminal()); }
 bool stderr_has_colour() { return wants_colour(stderr_is_terminal()); }
 
 void say(std::string_view line) {
-  if (!quiet_flag) write_message(fmt::format("{}\n", line));
+  if (!quiet_flag) write_message(fmt::format("{}\n", printable(line)));
 }
-void warn(std::string_view line) { write_message(fmt::format("warning: {}\n", line)); }
+void warn(std::string_view line) { write_message(fmt::format("warning: {}\n", printable(line))); }
 void write_message(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stderr); }
 
 double now_seconds() {

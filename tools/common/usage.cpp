@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "data/utf8.h"
 #include "kernels/core/error.h"
+#include "kernels/core/utf8.h"
 
 namespace isoloss {
 

@@ -1,5 +1,4 @@
-#include <nlohmann/json.hpp>
-
+#include "kernels/core/json_text.h"
 #include "tools/sweep/board.h"
 
 namespace isoloss {
@@ -14,8 +13,8 @@ ordered_json or_null(const std::optional<T>& value) {
 }
 
 ordered_json describe(const Board& board, const Task& task) {
-  ordered_json out = ordered_json::parse(task.candidate ? board.plan().cells[task.cell].candidates[task.place].label
-                                                        : board.plan().cells[task.cell].runs[0][task.place].label);
+  const auto& cell = board.plan().cells[task.cell];
+  auto out = parse_json<ordered_json>((task.candidate ? cell.candidates : cell.runs[0])[task.place].label, "suite");
   out["learning_rate"] = task.run != nullptr ? or_null(task.run->learning_rate) : ordered_json();
   const auto place =
       task.candidate && !task.done() ? board.name(task) : board.folder(task).lexically_relative(board.out());

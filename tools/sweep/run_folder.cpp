@@ -4,11 +4,11 @@
 
 #include <algorithm>
 #include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "engine/checkpoint.h"
 #include "engine/run_record.h"
 #include "kernels/core/error.h"
+#include "kernels/core/json_text.h"
 
 namespace isoloss {
 
@@ -37,7 +37,7 @@ json last_record(const fs::path& path) {
   if (text.empty()) return {};
   text.pop_back();
   const std::string line = text.substr(text.find_last_of('\n') + 1);
-  return json::parse(line, nullptr, false);
+  return try_parse_json(line).value_or(json());
 }
 
 /// Where two JSON values part: the first key, and both values there.
@@ -61,8 +61,10 @@ std::optional<Difference> difference(const fs::path& folder, const PlannedRun& p
   const Configuration found = configuration_of_run(folder);
   Configuration expected = planned.configuration;
   if (expected.model.vocab == 0) expected.model.vocab = found.model.vocab;  // known only beside the data
-  if (auto d = difference(json::parse(to_json(expected, folder)), json::parse(to_json(found, folder)))) return d;
-  return difference(json::parse(planned.label), json::parse(manifest.sweep, nullptr, false));
+  if (auto d = difference(parse_json(to_json(expected, folder), "suite"),
+                          parse_json(to_json(found, folder), folder.string())))
+    return d;
+  return difference(parse_json(planned.label, "suite"), try_parse_json(manifest.sweep).value_or(json()));
 }
 
 }  // namespace

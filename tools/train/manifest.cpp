@@ -4,10 +4,10 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "kernels/core/error.h"
 #include "kernels/core/file.h"
+#include "kernels/core/json_text.h"
 #include "kernels/core/parallel.h"
 #include "models/transformer.h"
 
@@ -74,7 +74,7 @@ Manifest describe_run(const Configuration& configuration, const std::string& con
   manifest.commit = ISOLOSS_COMMIT;
   manifest.compiler = __VERSION__;
   if (!identity.sweep_label.empty()) {
-    if (!nlohmann::json::accept(identity.sweep_label)) {
+    if (!parse_json(identity.sweep_label, "--sweep-label", "a JSON object").is_object()) {
       fail_input("--sweep-label", "a JSON object", identity.sweep_label);
     }
     manifest.sweep = identity.sweep_label;
@@ -94,7 +94,7 @@ void expect_same_data(const Manifest& before, const Manifest& now, const std::st
 }
 
 std::string first_difference(const std::string& before, const std::string& now) {
-  const auto old_config = nlohmann::json::parse(before), new_config = nlohmann::json::parse(now);
+  const auto old_config = parse_json(before, "config"), new_config = parse_json(now, "config");
   const auto changes = nlohmann::json::diff(old_config, new_config);
   if (changes.empty()) return "no difference";
   const auto pointer = nlohmann::json::json_pointer(changes.front().at("path").get<std::string>());
