@@ -6,8 +6,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
 #include <stdexcept>
+#include <unordered_map>
 #include <utility>
 
 #include "engine/graph.h"
@@ -110,7 +110,7 @@ class Differentiator {
     }
     // The outputs of this node need their gradients no more: they own nothing from here on.
     for (const ValueId id : forward.out) {
-      if (id != kAbsent) gradient_.erase(id);
+      if (id != kAbsent) drop_gradient(id);
     }
   }
 
@@ -133,7 +133,7 @@ class Differentiator {
       if (existing == kAbsent) {
         node.out[o] = fresh(forward, target, port, out[o]);
         node.mode[o] = Mode::write;
-        gradient_[target] = node.out[o];
+        set_gradient(target, node.out[o]);
       } else if (node.op->outputs[o].can_accumulate && !node.reads(existing) && !node.writes(existing) &&
                  sole_owner(existing, target)) {
         node.out[o] = existing;
@@ -156,9 +156,22 @@ class Differentiator {
     for (const auto& [target, contribution] : split_off) add_contribution(target, contribution, forward.name);
   }
 
+  void set_gradient(ValueId forward, ValueId gradient) {
+    drop_gradient(forward);
+    gradient_[forward] = gradient;
+    ++owners_[gradient];
+  }
+
+  void drop_gradient(ValueId forward) {
+    const auto found = gradient_.find(forward);
+    if (found == gradient_.end()) return;
+    --owners_[found->second];
+    gradient_.erase(found);
+  }
+
+  /// Whether `gradient`, which is that of `owner`, is nobody else's.
   bool sole_owner(ValueId gradient, ValueId owner) const {
-    return std::none_of(gradient_.begin(), gradient_.end(),
-                        [&](const auto& entry) { return entry.second == gradient && entry.first != owner; });
+    return gradient_of(owner) == gradient && owners_.at(gradient) == 1;
   }
 
   /// The gradient of `target` receives the whole value `from`, shared where that is possible.
@@ -166,7 +179,7 @@ class Differentiator {
     if (target == kAbsent || !wanted_[static_cast<std::size_t>(target)]) return;
     const Value& value = graph_.value(target);
     if (gradient_of(target) == kAbsent && value.kind != ValueKind::parameter) {
-      gradient_[target] = from;
+      set_gradient(target, from);
     } else {
       add_contribution(target, from, name);
     }
@@ -177,7 +190,7 @@ class Differentiator {
     if (existing == kAbsent || graph_.value(target).kind == ValueKind::parameter) {
       throw std::logic_error(name + ": a parameter's gradient must come from an op that can accumulate");
     }
-    gradient_[target] = graph_.add("add", name, {}, {existing, contribution}).front();
+    set_gradient(target, graph_.add("add", name, {}, {existing, contribution}).front());
     graph_.nodes_.back().backward = true;
   }
 
@@ -193,7 +206,8 @@ class Differentiator {
 
   Graph& graph_;
   std::vector<bool> wanted_;
-  std::map<ValueId, ValueId> gradient_;  ///< forward value -> its gradient value
+  std::unordered_map<ValueId, ValueId> gradient_;  ///< forward value -> its gradient value
+  std::unordered_map<ValueId, int> owners_;        ///< gradient value -> how many forward values it is the gradient of
 };
 
 void Graph::differentiate() {

@@ -34,12 +34,14 @@ ValueId Graph::add_value(Value value) {
 }
 
 ValueId Graph::add_parameter(const std::string& name, const Shape& shape) {
-  for (std::size_t id = 0; id < values_.size(); ++id) {
-    if (values_[id].kind != ValueKind::parameter || values_[id].name != name) continue;
-    if (values_[id].type.shape != shape) throw std::logic_error("parameter " + name + " declared with two shapes");
-    return static_cast<ValueId>(id);
+  const auto found = parameters_.find(name);
+  if (found == parameters_.end()) {
+    return parameters_[name] = add_value({name, {real_, shape}, ValueKind::parameter});
   }
-  return add_value({name, {real_, shape}, ValueKind::parameter});
+  if (value(found->second).type.shape != shape) {
+    throw std::logic_error("parameter " + name + " declared with two shapes");
+  }
+  return found->second;
 }
 
 std::vector<ValueId> Graph::add(std::string_view op_name, const std::string& name, const Attributes& attributes,

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "kernels/core/op.h"
@@ -95,6 +96,7 @@ class Graph {
   DType real_;
   std::vector<Value> values_;
   std::vector<Node> nodes_;
+  std::unordered_map<std::string, ValueId> parameters_;  ///< by name
 };
 
 }  // namespace isoloss

@@ -6,6 +6,8 @@
 #include <limits>
 #include <numeric>
 
+#include "engine/first_fit.h"
+
 namespace isoloss {
 
 namespace {
@@ -75,26 +77,29 @@ void share_in_place(const Graph& graph, std::vector<Lifetime>& lives, std::vecto
   }
 }
 
-void place(std::vector<MemoryPlan::Buffer>& buffers) {
+void place(std::vector<MemoryPlan::Buffer>& buffers, int moments) {
   std::vector<std::size_t> order(buffers.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::stable_sort(order.begin(), order.end(),
                    [&](std::size_t a, std::size_t b) { return buffers[a].bytes > buffers[b].bytes; });
-  std::vector<std::size_t> placed;  // sorted by offset
+  FirstFit arena(moments);
   for (const std::size_t index : order) {
     MemoryPlan::Buffer& buffer = buffers[index];
-    std::size_t offset = 0;
-    for (const std::size_t other_index : placed) {
-      const MemoryPlan::Buffer& other = buffers[other_index];
-      if (other.last < buffer.first || buffer.last < other.first) continue;
-      if (offset + buffer.bytes <= other.offset) break;
-      offset = std::max(offset, other.offset + other.bytes);
-    }
-    buffer.offset = offset;
-    placed.insert(std::upper_bound(placed.begin(), placed.end(), index,
-                                   [&](std::size_t a, std::size_t b) { return buffers[a].offset < buffers[b].offset; }),
-                  index);
+    buffer.offset = arena.place(buffer.first, buffer.last, buffer.bytes);
   }
+}
+
+/// The largest sum of buffers that are live at the same moment.
+std::size_t most_live(const std::vector<MemoryPlan::Buffer>& buffers, int moments) {
+  // What comes and goes at each moment; sums wrap around together, so that a loss needs no sign.
+  std::vector<std::size_t> change(static_cast<std::size_t>(moments) + 1, 0);
+  for (const MemoryPlan::Buffer& buffer : buffers) {
+    change[static_cast<std::size_t>(buffer.first)] += buffer.bytes;
+    change[static_cast<std::size_t>(buffer.last) + 1] -= buffer.bytes;
+  }
+  std::size_t live = 0, most = 0;
+  for (const std::size_t bytes : change) live += bytes, most = std::max(most, live);
+  return most;
 }
 
 }  // namespace
@@ -123,13 +128,12 @@ MemoryPlan plan_memory(const Graph& graph, DeviceKind device, int threads) {
     plan.buffer_of[id] = buffer;
     plan.buffers[static_cast<std::size_t>(buffer)].values.push_back(static_cast<ValueId>(id));
   }
-  place(plan.buffers);
-  std::vector<std::size_t> live(graph.nodes().size() + 1, 0);
+  const int moments = static_cast<int>(graph.nodes().size()) + 1;  // results live on after the last node
+  place(plan.buffers, moments);
   for (const MemoryPlan::Buffer& buffer : plan.buffers) {
     plan.arena_bytes = std::max(plan.arena_bytes, buffer.offset + buffer.bytes);
-    for (int n = buffer.first; n <= buffer.last; ++n) live[static_cast<std::size_t>(n)] += buffer.bytes;
   }
-  plan.live_bytes = *std::max_element(live.begin(), live.end());
+  plan.live_bytes = most_live(plan.buffers, moments);
   for (const Node& node : graph.nodes()) {
     plan.scratch_bytes = std::max(plan.scratch_bytes, aligned(graph.scratch_bytes(node, device, threads)));
   }
