@@ -158,6 +158,18 @@ TEST_CASE("gradients through residual additions, shared inputs and chains equal 
   }
 }
 
+TEST_CASE("a shared gradient is split only while somebody else still needs it") {
+  const auto splits = [](auto body) {
+    const Graph graph = small_graph(body);
+    return std::count_if(graph.nodes().begin(), graph.nodes().end(),
+                         [](const Node& node) { return node.backward && node.op->name == "add"; });
+  };
+  CHECK(splits([](Graph& g, ValueId x) { return g.apply("add", "sum", {}, {x, linear(g, "a", x)}); }) == 1);
+  CHECK(splits([](Graph& g, ValueId x) {
+          return g.apply("add", "sum", {}, {x, linear(g, "b", linear(g, "a", x))});
+        }) == 0);
+}
+
 TEST_CASE("two gradients of one value that a node computes stand in two buffers") {
   const Graph graph = small_graph([](Graph& g, ValueId x) {
     const ValueId a = linear(g, "a", x);
