@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "kernels/core/error.h"
+#include "kernels/core/lost_map.h"
 
 namespace isoloss {
 
@@ -120,14 +121,19 @@ MappedFile::MappedFile(const fs::path& path) {
   void* map = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.value, 0);
   if (map == MAP_FAILED) fail_input(path.string(), "a file that can be mapped", system_message());
   data_ = static_cast<const std::byte*>(map);
+  entry_ = note_map(data_, size_, path);
 }
 
 MappedFile::~MappedFile() {
-  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+  if (data_ == nullptr) return;
+  forget_map(entry_);
+  ::munmap(const_cast<std::byte*>(data_), size_);
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+    : data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)),
+      entry_(std::exchange(other.entry_, nullptr)) {}
 
 void sync_directory(const fs::path& directory) {
   const Descriptor folder{::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};

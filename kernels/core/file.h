@@ -38,7 +38,10 @@ class AtomicFile {
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view content);
 
+struct MapEntry;
+
 /// Read-only memory map of a whole file; an empty file maps to an empty span. Throws (exit 2) when it cannot be opened.
+/// Where the file shrinks while it is mapped, reading it ends the program (lost_map.h).
 class MappedFile {
  public:
   explicit MappedFile(const std::filesystem::path& path);
@@ -52,6 +55,7 @@ class MappedFile {
  private:
   const std::byte* data_ = nullptr;
   std::size_t size_ = 0;
+  MapEntry* entry_ = nullptr;
 };
 
 /// fsync of a folder, so that a rename inside it survives a power cut.

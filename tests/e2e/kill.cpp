@@ -119,6 +119,38 @@ TEST_CASE("SIGINT and SIGTERM: the step is finished, the newest checkpoint is of
   }
 }
 
+TEST_CASE("a signal that comes twice within a second is one: what a scheduler and a parent send") {
+  const Workspace workspace;
+  const std::string log = workspace.path("twice") + "/log.jsonl";
+  std::vector<std::string> command =
+      workspace.train("twice", {"--set", "run.steps=100000000", "--set", "run.checkpoint_every=0"});
+  // The shell waits for the run's third line; then it sends what Slurm and a parent that passes signals on would send.
+  const std::string script = "\"$@\" & while [ \"$(wc -l < '" + log +
+                             "' 2>/dev/null || echo 0)\" -lt 3 ]; do sleep 0.05; done;" +
+                             " kill -TERM $!; sleep 0.01; kill -INT $!; wait $!";
+  command.insert(command.begin(), {"/bin/sh", "-c", script, "sh"});
+  const ProcessResult result = run(command);
+  CHECK_MESSAGE(result.exit_code == 130, result.err);
+  CHECK(result.err.find("interrupted after step") != std::string::npos);
+  CHECK(has_checkpoint(workspace.path("twice")));
+}
+
+TEST_CASE("a shard that becomes shorter in mid-run is one line that names it, and exit 1") {
+  const Workspace workspace;
+  const std::string shard = workspace.path("tokens/train_000000.bin");
+  ProcessOptions options;
+  options.signal_when = [&] {
+    if (lines_of_log(workspace.path("run")) < 3) return false;
+    fs::resize_file(shard, 2000);
+    return true;
+  };
+  options.signal = SIGCONT;  // does nothing
+  const ProcessResult result = run(workspace.train("run", {"--set", "run.steps=100000000"}), options);
+  CHECK(result.exit_code == 1);
+  CHECK_MESSAGE(ends_with_one_error(result.err), result.err);
+  CHECK(result.err.find("error: [" + shard + "]") != std::string::npos);
+}
+
 TEST_CASE("a run that goes on on another device says that its bits will differ, on the same one it says nothing") {
   const Workspace workspace;
   const std::vector<std::string> long_run = {"--set", "run.steps=100000", "--set", "run.checkpoint_every=0"};

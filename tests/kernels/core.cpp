@@ -1,10 +1,12 @@
 // The parts of kernels/core that every folder builds on: draws, hashes, files, the thread pool, tensors, the registry.
 #include <doctest/doctest.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <set>
@@ -15,6 +17,7 @@
 #include "kernels/core/dropout.h"
 #include "kernels/core/error.h"
 #include "kernels/core/file.h"
+#include "kernels/core/lost_map.h"
 #include "kernels/core/op.h"
 #include "kernels/core/parallel.h"
 #include "kernels/core/philox.h"
@@ -209,6 +212,61 @@ TEST_CASE("MappedFile: content, and an empty file") {
   CHECK(std::string(reinterpret_cast<const char*>(some.bytes().data()), some.bytes().size()) == "content");
   CHECK(empty.bytes().empty());
   CHECK(sha256_of_file(folder.path() / "some") == sha256("content"));
+}
+
+TEST_CASE("MappedFile: a file that became shorter ends the program with a line that names it") {
+  const Folder folder;
+  const auto path = folder.path() / "shard\n.bin";
+  const auto message_of = [&](const char* expected_name, auto touch) {
+    CAPTURE(expected_name);
+    int ends[2];
+    REQUIRE(::pipe(ends) == 0);
+    const pid_t child = ::fork();
+    if (child == 0) {
+      ::dup2(ends[1], STDERR_FILENO);
+      watch_mapped_files();
+      touch();
+      ::_exit(0);
+    }
+    ::close(ends[1]);
+    std::string message(4096, '\0');
+    message.resize(static_cast<std::size_t>(std::max<ssize_t>(0, ::read(ends[0], message.data(), message.size()))));
+    for (char more[256]; const ssize_t got = ::read(ends[0], more, sizeof more);) {
+      message.append(more, static_cast<std::size_t>(std::max<ssize_t>(0, got)));
+    }
+    ::close(ends[0]);
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    CHECK(WIFEXITED(status));
+    CHECK(WEXITSTATUS(status) == 1);
+    CHECK(message.starts_with(std::string("error: [") + expected_name + "] expected "));
+    CHECK(std::count(message.begin(), message.end(), '\n') == 1);
+    CHECK(message.ends_with('\n'));
+  };
+  const auto touch_all = [](const MappedFile& file) {
+    volatile int sum = 0;
+    for (const std::byte byte : file.bytes()) sum = sum + static_cast<int>(byte);
+  };
+  const std::string content(100'000, 'x');
+  write_file_atomically(folder.path() / "other", content);
+  const std::string name = printable(path.string());
+  message_of(name.c_str(), [&] {
+    write_file_atomically(path, content);
+    const MappedFile other(folder.path() / "other"), file(path), later(folder.path() / "other");
+    fs::resize_file(path, 10);
+    touch_all(other);
+    touch_all(later);
+    touch_all(file);
+  });
+  message_of(name.c_str(), [&] {  // moved, and in the place of one that is gone
+    write_file_atomically(path, content);
+    { const MappedFile gone(folder.path() / "other"); }
+    MappedFile file(path);
+    const MappedFile moved(std::move(file));
+    fs::resize_file(path, 10);
+    touch_all(moved);
+  });
+  message_of("memory", [] { std::raise(SIGBUS); });
 }
 
 TEST_CASE("errors are one line, whatever the input holds") {

@@ -7,32 +7,44 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cmath>
 #include <csignal>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <new>
 #include <system_error>
 
 #include "kernels/core/error.h"
+#include "kernels/core/lost_map.h"
 #include "tools/common/processor.h"
 #include "tools/common/usage.h"
 
 namespace isoloss {
 
 namespace {
-volatile std::sig_atomic_t signal_seen = 0;
+/// When the first signal arrived, in nanoseconds of the monotonic clock; 0: none did.
+std::atomic<std::int64_t> first_signal = 0;
+static_assert(std::atomic<std::int64_t>::is_always_lock_free);
 bool quiet_flag = false;
 
+/// One wish to stop can arrive several times: a job's processes get it from the scheduler and from their parents, some
+/// milliseconds apart. Nobody presses a key again so soon because nothing happened.
+constexpr std::int64_t kSameSignal = 1'000'000'000;
+
 void on_signal(int number) {
-  if (signal_seen != 0) {  // asked twice: do not wait for the step
-    std::signal(number, SIG_DFL);
-    std::raise(number);
-  }
-  signal_seen = 1;
+  timespec time{};
+  ::clock_gettime(CLOCK_MONOTONIC, &time);
+  const std::int64_t now = std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+  std::int64_t first = 0;
+  if (first_signal.compare_exchange_strong(first, now) || now - first < kSameSignal) return;
+  std::signal(number, SIG_DFL);  // asked twice: do not wait for the step
+  std::raise(number);
 }
 
 bool wants_colour(bool terminal) {
@@ -65,7 +77,7 @@ void flush_results() {
 void report_error(std::string_view message) { write_message(fmt::format("error: {}\n", printable(message))); }
 }  // namespace
 
-bool interrupted() { return signal_seen != 0; }
+bool interrupted() { return first_signal != 0; }
 void leave_when_interrupted() {
   for (const int number : {SIGINT, SIGTERM}) std::signal(number, [](int) { ::_exit(kInterrupted); });
 }
@@ -150,6 +162,7 @@ void Progress::finish() {
 int run_program(int argc, char** argv, std::string_view name, std::string_view description, std::string_view example,
                 const std::function<void(CLI::App&)>& setup, const std::function<int()>& body) {
   watch_instructions();
+  watch_mapped_files();
   CLI::App app{std::string(description), std::string(name)};
   app.footer("Example:\n  " + std::string(example));
   app.set_version_flag("--version", std::string(name) + " (isoloss) " ISOLOSS_VERSION);

@@ -18,7 +18,8 @@ int run_program(int argc, char** argv, std::string_view name, std::string_view d
                 const std::function<void(CLI::App&)>& setup, const std::function<int()>& body);
 
 /// True once SIGINT or SIGTERM has arrived (handlers are installed by run_program). Loops poll it, finish their step,
-/// and return kInterrupted. A second signal kills at once.
+/// and return kInterrupted. A second signal kills at once, but for one within a second of the first: that is the same
+/// one, by another way.
 bool interrupted();
 /// From here on a signal ends the program at once, with the same code: where it only waits for input, or computes what
 /// can be computed again.
