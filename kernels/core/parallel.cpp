@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <cstdlib>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -33,8 +34,12 @@ void relax() {
 
 int available_processors() {
   cpu_set_t set;
-  if (::sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
-  return std::max(1u, std::thread::hardware_concurrency());
+  int count = static_cast<int>(std::thread::hardware_concurrency());
+  if (::sched_getaffinity(0, sizeof set, &set) == 0) count = CPU_COUNT(&set);
+  // Slurm need not bind a job to its share of the node, but says how large it is.
+  const char* share = std::getenv("SLURM_CPUS_PER_TASK");
+  if (const int of_job = share != nullptr ? std::atoi(share) : 0; of_job > 0) count = std::min(count, of_job);
+  return std::max(1, count);
 }
 
 thread_local int region_thread = -1;  // this thread's index while it works on a region

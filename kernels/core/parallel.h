@@ -7,7 +7,8 @@
 
 namespace isoloss {
 
-/// Threads that parallel regions use, the caller's included. Default: the processors this process may run on.
+/// Threads that parallel regions use, the caller's included. Default: the processors this process may run on, in a
+/// Slurm job no more than the job's share of them.
 int threads();
 /// Set before training starts; joins or starts workers. `count` >= 1.
 void set_threads(int count);

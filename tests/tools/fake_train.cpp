@@ -1,6 +1,7 @@
 // Stands in for `train` in the tests of `sweep`: the same command line, record, checkpoints, signals and exit codes,
 // but its loss is a formula. FAKE_TRAIN_STEP_MS slows it down; FAKE_TRAIN_FAIL makes runs fail whose label contains the
-// text.
+// text; with FAKE_TRAIN_LOSS every loss is that number. A run's starts.txt says how it was started each time, its
+// threads.txt with how many threads.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -25,7 +26,7 @@ namespace {
 volatile std::sig_atomic_t asked_to_stop = 0;
 
 struct Arguments {
-  std::string config, out, label;
+  std::string config, out, label, threads;
   bool resume = false;
 };
 
@@ -37,7 +38,9 @@ Arguments parse(int argc, char** argv) {
       arguments.out = argv[++i];
     } else if (word == "--sweep-label") {
       arguments.label = argv[++i];
-    } else if (word == "--threads" || word == "--device") {
+    } else if (word == "--threads") {
+      arguments.threads = argv[++i];
+    } else if (word == "--device") {
       ++i;
     } else if (word == "--resume") {
       arguments.resume = true;
@@ -52,6 +55,7 @@ Arguments parse(int argc, char** argv) {
 double loss_at(const Configuration& configuration, std::int64_t step) {
   const double rate = configuration.run.optimizer.learning_rate;
   if (rate > 1) return std::nan("");
+  if (const char* loss = std::getenv("FAKE_TRAIN_LOSS")) return std::atof(loss);
   const double norm = configuration.model.norm == Norm::none ? 1.0 : 0.5;
   const double seed = 0.01 * static_cast<double>(configuration.run.run.seed % 10);
   return 2 + norm * std::exp(-0.05 * static_cast<double>(step)) + 0.1 * std::pow(std::log10(rate / 1e-3), 2) + seed;
@@ -74,6 +78,7 @@ int train(const Arguments& arguments) {
   const Configuration configuration = load_configuration(arguments.config);
   const fs::path run = arguments.out;
   std::ofstream(run / "starts.txt", std::ios::app) << (arguments.resume ? "resumed\n" : "started\n");
+  std::ofstream(run / "threads.txt") << arguments.threads << "\n";
   const char* fail = std::getenv("FAKE_TRAIN_FAIL");
   if (fail != nullptr && arguments.label.find(fail) != std::string::npos) {
     fail_run("fake op", "to work", "a failure on purpose");
@@ -101,9 +106,12 @@ int train(const Arguments& arguments) {
       record.set_status(RunStatus::diverged);
       fail_run("loss", "a finite number", "nan");
     }
-    if (asked_to_stop != 0) {
+    const std::int64_t every = configuration.run.run.checkpoint_every;
+    if (asked_to_stop != 0 || (every > 0 && step % every == 0)) {
       record.sync();
       checkpoint(run, step);
+    }
+    if (asked_to_stop != 0) {
       record.set_status(RunStatus::interrupted);
       return 130;
     }

@@ -7,6 +7,7 @@
 
 #include <cstdlib>
 #include <fstream>
+#include <utility>
 
 #include "kernels/core/file.h"
 
@@ -72,13 +73,7 @@ std::string SweepFolder::read(std::string_view file) const {
   return fs::exists(root_ / file) ? read_file(root_ / file) : "";
 }
 
-pid_t SweepFolder::start(const std::vector<std::string>& arguments,
-                         const std::map<std::string, std::string>& environment) const {
-  const std::string programs = ISOLOSS_PROGRAMS;
-  std::vector<std::string> words = {
-      programs + "/sweep", (root_ / "suite.toml").string(), "--out", (root_ / "out").string(),
-      "--train",           programs + "/fake_train"};
-  words.insert(words.end(), arguments.begin(), arguments.end());
+pid_t SweepFolder::launch(std::vector<std::string> words, const std::map<std::string, std::string>& environment) const {
   std::vector<char*> pointers;
   for (std::string& word : words) pointers.push_back(word.data());
   pointers.push_back(nullptr);
@@ -86,6 +81,7 @@ pid_t SweepFolder::start(const std::vector<std::string>& arguments,
   const pid_t process = ::fork();
   REQUIRE(process >= 0);
   if (process == 0) {
+    ::setpgid(0, 0);
     for (const auto& [name, value] : environment) ::setenv(name.c_str(), value.c_str(), 1);
     ::dup2(::open(out.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644), STDOUT_FILENO);
     ::dup2(::open(error.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644), STDERR_FILENO);
@@ -95,11 +91,27 @@ pid_t SweepFolder::start(const std::vector<std::string>& arguments,
   return process;
 }
 
+pid_t SweepFolder::start(const std::vector<std::string>& arguments,
+                         const std::map<std::string, std::string>& environment) const {
+  const std::string programs = ISOLOSS_PROGRAMS;
+  std::vector<std::string> words = {
+      programs + "/sweep", (root_ / "suite.toml").string(), "--out", (root_ / "out").string(),
+      "--train",           programs + "/fake_train"};
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  return launch(std::move(words), environment);
+}
+
+void SweepFolder::wait_for_log(const std::string& run) const {
+  while (read("out/" + run + "/log.jsonl").empty()) ::usleep(10'000);
+}
+
 ProgramResult SweepFolder::wait(pid_t process) const {
   int status = 0;
   REQUIRE(::waitpid(process, &status, 0) == process);
   return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), read("stdout"), read("stderr")};
 }
+
+bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
 
 std::string with(std::string text, std::string_view from, std::string_view to) {
   const auto at = text.find(from);

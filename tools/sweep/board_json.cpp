@@ -12,6 +12,13 @@ ordered_json or_null(const std::optional<T>& value) {
   return value ? ordered_json(*value) : ordered_json();
 }
 
+/// The same whichever sweep writes it, but for runs that are at work: those of other sweeps are left out.
+std::string_view state_of(const Task& task) {
+  if (task.state == TaskState::kept) return name_of(TaskState::finished);
+  if (task.asked || task.over()) return name_of(task.state);
+  return task.error.empty() ? "left out" : name_of(TaskState::failed);
+}
+
 ordered_json describe(const Board& board, const Task& task) {
   const auto& cell = board.plan().cells[task.cell];
   auto out = parse_json<ordered_json>((task.candidate ? cell.candidates : cell.runs[0])[task.place].label, "suite");
@@ -19,9 +26,7 @@ ordered_json describe(const Board& board, const Task& task) {
   const auto place =
       task.candidate && !task.done() ? board.name(task) : board.folder(task).lexically_relative(board.out());
   out["folder"] = place.generic_string();
-  // What --only left out may be done all the same: a loss is there only then.
-  const bool finished = task.state == TaskState::kept || (task.state == TaskState::left_out && task.val_loss);
-  out["state"] = name_of(finished ? TaskState::finished : task.state);
+  out["state"] = state_of(task);
   out["steps"] = task.steps;
   out["val_loss"] = or_null(task.val_loss);
   if (!task.error.empty()) out["error"] = task.error;

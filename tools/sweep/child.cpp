@@ -83,11 +83,11 @@ Child::Child(const std::vector<std::string>& command, const std::filesystem::pat
 
 Child::~Child() {
   if (process_ <= 0) return;
-  ::kill(process_, SIGKILL);
-  ::waitpid(process_, nullptr, 0);
+  stop();
+  while (::waitpid(process_, nullptr, 0) < 0 && errno == EINTR) continue;
 }
 
-Child::Child(Child&& other) noexcept : process_(std::exchange(other.process_, -1)) {}
+Child::Child(Child&& other) noexcept : process_(std::exchange(other.process_, -1)), stopping_(other.stopping_) {}
 
 std::optional<int> Child::poll() {
   int status = 0;
@@ -97,7 +97,7 @@ std::optional<int> Child::poll() {
 }
 
 void Child::stop() {
-  if (process_ > 0) ::kill(process_, SIGTERM);
+  if (process_ > 0 && !std::exchange(stopping_, true)) ::kill(process_, SIGTERM);
 }
 
 }  // namespace isoloss

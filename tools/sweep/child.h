@@ -33,7 +33,7 @@ class Child {
  public:
   /// `output` is emptied first. Throws (exit 1) when nothing can be started.
   Child(const std::vector<std::string>& command, const std::filesystem::path& output, const FolderLock& lock);
-  ~Child();  ///< kills and reaps a child that is still alive
+  ~Child();  ///< stops a child that is still alive, and waits until it has left
   Child(Child&& other) noexcept;
   Child& operator=(Child&&) = delete;
   Child(const Child&) = delete;
@@ -41,11 +41,12 @@ class Child {
 
   /// The exit code once it has ended (128 + number after a signal), else nothing. Never waits.
   std::optional<int> poll();
-  /// SIGTERM: finish the step, write a checkpoint, leave.
+  /// SIGTERM, once: finish the step, write a checkpoint, leave.
   void stop();
 
  private:
   pid_t process_ = -1;
+  bool stopping_ = false;
 };
 
 }  // namespace isoloss

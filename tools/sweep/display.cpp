@@ -29,11 +29,12 @@ std::string padded(const Piece& piece, std::size_t width) {
   return piece.text + std::string(width > piece.width ? width - piece.width : 0, ' ');
 }
 
-Piece sign(TaskState state, bool colour) {
+Piece sign(const Task& task, bool colour) {
   const auto painted = [colour](const char* text, const char* code) {
     return Piece{colour ? fmt::format("\x1b[{}m{}\x1b[0m", code, text) : text, 1};
   };
-  switch (state) {
+  if (!task.asked && !task.over()) return painted("-", "2");
+  switch (task.state) {
     case TaskState::waiting:
       return painted("·", "2");
     case TaskState::running:
@@ -45,8 +46,6 @@ Piece sign(TaskState state, bool colour) {
       return painted("✗", "2");
     case TaskState::failed:
       return painted("✗", "31");
-    case TaskState::left_out:
-      return painted("-", "2");
   }
   return {};
 }
@@ -64,7 +63,7 @@ Piece cell_piece(const Board& board, std::size_t cell, bool colour) {
   int running = 0, losses = 0;
   for (const Task& task : board.tasks()) {
     if (task.cell != cell || task.candidate != searching) continue;
-    add(sign(task.state, colour));
+    add(sign(task, colour));
     if (task.state == TaskState::running) {
       ++running;
       done += static_cast<double>(task.steps);
@@ -118,9 +117,9 @@ std::string table_text(const Board& board, bool colour) {
 std::string count_text(const Board& board) {
   std::size_t over = 0, all = 0;
   for (const Task& task : board.tasks()) {
-    if (task.state == TaskState::left_out) continue;
+    if (!task.asked) continue;
     ++all;
-    over += task.done() || task.state == TaskState::failed ? 1 : 0;
+    over += task.over() ? 1 : 0;
   }
   return fmt::format("{} of {} runs", over, all);
 }
@@ -164,6 +163,12 @@ void Display::ended(const Task& task, double seconds) {
     const std::string loss = task.val_loss ? fmt::format("val_loss {:.4f}", *task.val_loss) : std::string("diverged");
     say(fmt::format("{}  {}  {}  ({}{})", name, loss, duration_text(seconds), count_text(board_), time_left()));
   }
+  last_ = -1e9;
+}
+
+void Display::warning(std::string_view text) {
+  erase();
+  warn(text);
   last_ = -1e9;
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <string>
+#include <string_view>
 
 #include "tools/sweep/board.h"
 
@@ -20,6 +21,8 @@ class Display {
   void update();
   /// Says that a task has ended, in one line that stays.
   void ended(const Task& task, double seconds);
+  /// A warning above the table.
+  void warning(std::string_view text);
   /// Removes the table, for good.
   void finish();
 

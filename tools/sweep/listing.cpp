@@ -16,20 +16,6 @@ const PlannedRun& planned(const Board& board, const Task& task) {
                         : cell.runs[board.learning_rate(task.cell).value_or(0)][task.place];
 }
 
-bool asked_for(const Task& task) { return task.state != TaskState::left_out; }
-
-std::vector<std::string> array_patterns(const Board& board) {
-  std::vector<std::string> patterns;
-  for (const Task& task : board.tasks()) {
-    if (task.candidate || task.done() || !asked_for(task)) continue;
-    const auto folder = board.name(task);
-    const std::string pattern =
-        board.plan().suite.tunes() ? (folder.parent_path() / "*").generic_string() : folder.generic_string();
-    if (std::ranges::find(patterns, pattern) == patterns.end()) patterns.push_back(pattern);
-  }
-  return patterns;
-}
-
 }  // namespace
 
 std::string plan_text(const Board& board) {
@@ -39,7 +25,7 @@ std::string plan_text(const Board& board) {
   double all_steps = 0, all_tokens = 0;
   std::size_t runs = 0, done = 0;
   for (const Task& task : board.tasks()) {
-    if (!asked_for(task)) continue;
+    if (!task.asked) continue;
     const TrainingConfig& run = planned(board, task).configuration.run.run;
     const double steps = static_cast<double>(run.steps), tokens = steps * static_cast<double>(run.batch_tokens);
     // The best run of a search is the first seed's counted run: it is made once.
@@ -67,28 +53,6 @@ std::string shell_word(const std::string& text) {
     }
   }
   return word + "'";
-}
-
-std::string slurm_text(const Board& board, const SlurmOptions& options) {
-  const std::vector<std::string> patterns = array_patterns(board);
-  if (patterns.empty()) return {};
-  std::string text = "#!/bin/bash\n";
-  text += fmt::format("#SBATCH --job-name={}\n", folder_name(board.plan().suite.file.stem().string()));
-  text += fmt::format("#SBATCH --array=0-{}\n", patterns.size() - 1);
-  text += fmt::format("#SBATCH --cpus-per-task={}\n", options.threads);
-  if (options.device == "cuda") text += "#SBATCH --gpus-per-task=1\n";
-  text += "#SBATCH --output=slurm-%A_%a.log\n";
-  text += "#SBATCH --requeue\n";
-  text +=
-      "# Two minutes before the time limit: finish the step and write a checkpoint; the next job goes on from there.\n";
-  text += "#SBATCH --signal=B:TERM@120\n";
-  // Relative paths of --set start where this script was made, not where it is submitted.
-  text += fmt::format("set -euo pipefail\ncd {}\n\nruns=(\n", shell_word(std::filesystem::current_path().string()));
-  for (const std::string& pattern : patterns) text += fmt::format("  {}\n", shell_word(pattern));
-  text += fmt::format(")\n\nexec {} {} --out {} --threads {} --device {}", shell_word(options.program),
-                      shell_word(options.suite), shell_word(options.out), options.threads, options.device);
-  for (const std::string& set : options.set) text += fmt::format(" --set {}", shell_word(set));
-  return text + " --only \"${runs[$SLURM_ARRAY_TASK_ID]}\"\n";
 }
 
 }  // namespace isoloss

@@ -16,6 +16,7 @@
 #include "tools/sweep/listing.h"
 #include "tools/sweep/plan.h"
 #include "tools/sweep/scheduler.h"
+#include "tools/sweep/slurm.h"
 #include "tools/sweep/suite.h"
 
 namespace isoloss {
@@ -27,8 +28,8 @@ namespace {
 constexpr int kMostJobs = 1024;  // beyond, --jobs is a mistake
 
 struct Options {
-  std::string suite, out, only, slurm, train;
-  std::vector<std::string> set;
+  std::string suite, out, slurm, train;
+  std::vector<std::string> only, set;
   std::string device = "auto";
   int jobs = 1, threads = 0;
   bool dry_run = false;
@@ -63,7 +64,7 @@ void report(const Board& board, int code) {
   const Task* failed = nullptr;
   int failures = 0;
   for (const Task& task : board.tasks()) {
-    if (task.state == TaskState::failed && ++failures == 1) failed = &task;
+    if (task.failed() && ++failures == 1) failed = &task;
   }
   if (failed != nullptr) {
     fail_run(board.name(*failed).generic_string(), "every run to finish",
@@ -81,30 +82,41 @@ void report(const Board& board, int code) {
   fmt::print("ceg {} --baseline {}\n", shell_word(board.out().string()), shell_word(plan.suite.baseline().name));
 }
 
+void write_script(const Board& board, const Options& options, int all_threads) {
+  const std::string train = options.train.empty() ? "" : fs::absolute(options.train).string();
+  const std::string script =
+      slurm_text(board, {own_path().string(), train, fs::absolute(options.suite).string(),
+                         fs::absolute(options.out).string(), options.device, all_threads, options.set});
+  if (script.empty()) {
+    const bool failed = std::ranges::any_of(board.tasks(), &Task::failed);
+    say(fmt::format("every run is finished{}; {} is not written", failed ? " or has diverged" : "", options.slurm));
+  } else {
+    write_file_atomically(options.slurm, script);
+  }
+}
+
 int run(const Options& options) {
   std::vector<Override> overrides;
   for (const std::string& text : options.set) overrides.push_back({text, "--set", {}});
   const Plan plan = make_plan(read_suite(options.suite), overrides, options.out);
   Board board(plan, options.out, options.only);
-  const int all_threads = options.threads > 0 ? options.threads : threads();
-
-  if (!options.slurm.empty()) {
-    const std::string script =
-        slurm_text(board, {own_path().string(), fs::absolute(options.suite).string(),
-                           fs::absolute(options.out).string(), options.device, all_threads, options.set});
-    if (script.empty()) {
-      say(fmt::format("every run is finished; {} is not written", options.slurm));
-    } else {
-      write_file_atomically(options.slurm, script);
-    }
-    return 0;
-  }
   if (options.dry_run) {
     fmt::print("{}", plan_text(board));
     return 0;
   }
   check_data(plan);
-  const int code = run_sweep(board, {train_program(options), options.jobs, all_threads, options.device});
+  const fs::path train = train_program(options);
+  const int all_threads = options.threads > 0 ? options.threads : threads();
+  if (!options.slurm.empty()) {
+    write_script(board, options, all_threads);
+    return 0;
+  }
+  const int jobs = std::min(options.jobs, all_threads);
+  if (jobs < options.jobs) {
+    warn(fmt::format("--jobs {} with {} threads: every run takes one at least, so {} at a time", options.jobs,
+                     all_threads, jobs));
+  }
+  const int code = run_sweep(board, {train, jobs, all_threads / jobs, options.device});
   report(board, code);
   return code;
 }
@@ -122,16 +134,20 @@ int main(int argc, char** argv) {
       [&options](CLI::App& app) {
         app.add_option("SUITE", options.suite, "Suite file (TOML)")->required();
         app.add_option("--out", options.out, "Folder of the sweep")->required();
-        app.add_option("--jobs", options.jobs, "Runs at a time; they share the threads")
+        app.add_option("--jobs", options.jobs, "Runs at a time; they share the threads, each with one at least")
             ->check(whole_number(1, kMostJobs));
-        app.add_option("--threads", options.threads, "Threads of all runs together; 0: all processors")
+        app.add_option("--threads", options.threads,
+                       "Threads of all runs together; 0: all processors, or those of the Slurm job")
             ->check(whole_number<int>());
         app.add_option("--device", options.device, "As train's: auto, cpu, cuda, ref, check")
             ->check(one_of({"auto", "cpu", "cuda", "ref", "check"}));
         app.add_option("--set", options.set, "key=value for every run, on top of the suite")->take_all();
-        app.add_option("--only", options.only, "Only runs whose folder fits this glob, such as 'nano/*/seed1'");
-        app.add_flag("--dry-run", options.dry_run, "Print the plan and start nothing");
-        app.add_option("--slurm", options.slurm, "Write a Slurm array job to this file and start nothing");
+        app.add_option("--only", options.only,
+                       "Only runs whose folder fits this glob, such as 'nano/*/seed1'; may repeat")
+            ->allow_extra_args(false);
+        CLI::Option* const dry_run = app.add_flag("--dry-run", options.dry_run, "Print the plan and start nothing");
+        app.add_option("--slurm", options.slurm, "Write a Slurm array job to this file and start nothing")
+            ->excludes(dry_run);
         app.add_option("--train", options.train, "The train program (default: beside sweep)")->group("");
       },
       [&options] { return run(options); });

@@ -82,7 +82,21 @@ Found inspect(const fs::path& folder, const PlannedRun& planned) {
   }
   if (manifest.status == RunStatus::finished) return Found::finished;
   if (manifest.status == RunStatus::diverged) return Found::diverged;
-  return latest_checkpoint(folder, [](std::string_view) {}) ? Found::resumable : Found::nothing;
+  return Found::begun;
+}
+
+bool resumable(const fs::path& folder, const std::function<void(std::string_view)>& passed_over) {
+  return latest_checkpoint(folder, passed_over).has_value();
+}
+
+std::optional<fs::file_time_type> last_change(const fs::path& folder) {
+  std::optional<fs::file_time_type> last;
+  for (const char* name : {"manifest.json", "train.log"}) {
+    std::error_code missing;
+    const auto written = fs::last_write_time(folder / name, missing);
+    if (!missing) last = std::max(last.value_or(written), written);
+  }
+  return last;
 }
 
 std::int64_t steps_done(const fs::path& folder) {
@@ -92,9 +106,16 @@ std::int64_t steps_done(const fs::path& folder) {
              : 0;
 }
 
-std::optional<double> last_validation_loss(const fs::path& folder) {
-  const json line = last_record(folder / "eval.jsonl");
-  if (!line.is_object() || !line.contains("val_loss") || !line["val_loss"].is_number()) return std::nullopt;
+double final_loss(const fs::path& folder, const PlannedRun& planned) {
+  const fs::path file = folder / "eval.jsonl";
+  const json line = last_record(file);
+  const std::int64_t last = planned.configuration.run.run.steps;
+  const bool whole = line.is_object() && line.contains("step") && line["step"] == last && line.contains("val_loss") &&
+                     line["val_loss"].is_number();
+  if (!whole) {
+    fail_input(file.string(), fmt::format("the validation loss after step {} of a finished run as its last line", last),
+               line.is_object() ? line.dump().substr(0, 80) : "none");
+  }
   return line["val_loss"].get<double>();
 }
 

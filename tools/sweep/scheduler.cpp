@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <list>
 #include <utility>
 #include <vector>
@@ -21,7 +22,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr unsigned kPollMicroseconds = 50'000;
+constexpr unsigned kPollMicroseconds = 20'000;
+constexpr unsigned kSignalsApart = 500'000;  // microseconds between the signals to a job's processes, at most
 
 std::string ending(int code) {
   if (code > 128 && code != kInterrupted) return fmt::format("train was killed by signal {}", code - 128);
@@ -31,14 +33,17 @@ std::string ending(int code) {
 class Scheduler {
  public:
   Scheduler(Board& board, const ScheduleOptions& options) : board_(board), options_(options), display_(board) {}
+  /// Whatever made this program leave: all runs are told to stop at once, and then each is waited for.
+  ~Scheduler() { stop_all(); }
+  Scheduler(const Scheduler&) = delete;
+  Scheduler& operator=(const Scheduler&) = delete;
 
   int run() {
+    board_.begin();
     save();
     bool stopping = false;
     for (;;) {
-      if (interrupted() && !std::exchange(stopping, true)) {
-        for (Running& running : running_) running.child.stop();
-      }
+      if (interrupted() && !std::exchange(stopping, true)) stop_all();
       while (!stopping && static_cast<int>(running_.size()) < options_.jobs) {
         const auto task = board_.next();
         if (!task) break;
@@ -53,7 +58,7 @@ class Scheduler {
     display_.finish();
     save();
     if (stopping) return kInterrupted;
-    return std::ranges::any_of(board_.tasks(), [](const Task& task) { return task.state == TaskState::failed; });
+    return std::ranges::any_of(board_.tasks(), &Task::failed);
   }
 
  private:
@@ -63,9 +68,15 @@ class Scheduler {
     Child child;
   };
 
-  /// Other sweeps may write for the same folder (--slurm), so one at a time.
+  void stop_all() {
+    for (Running& running : running_) running.child.stop();
+  }
+
+  /// Other sweeps may write for the same folder (--slurm): one at a time, and each tells of all runs what it finds.
   void save() {
+    board_.look_around();  // most of it before anybody has to wait
     const FolderLock lock(board_.out());
+    board_.look_around();
     write_file_atomically(board_.out() / "sweep.json", to_json(board_));
   }
 
@@ -77,15 +88,17 @@ class Scheduler {
       const FolderLock lock(folder);
       const Found found = inspect(folder, *task.run);  // again: another sweep may have been here
       if (found == Found::finished || found == Found::diverged) return end(index, "", 0);
-      if (found == Found::nothing) remove_record(folder);
+      const bool resume =
+          found == Found::begun && resumable(folder, [this](std::string_view why) { display_.warning(why); });
+      if (!resume) remove_record(folder);
       write_file_atomically(folder / "config.toml", task.run->config_text);
-      running_.push_back({index, now_seconds(), Child(command(task, folder, found), folder / "train.log", lock)});
+      running_.push_back({index, now_seconds(), Child(command(task, folder, resume), folder / "train.log", lock)});
     } catch (const Error& error) {
       end(index, error.what(), 0);
     }
   }
 
-  std::vector<std::string> command(const Task& task, const fs::path& folder, Found found) const {
+  std::vector<std::string> command(const Task& task, const fs::path& folder, bool resume) const {
     std::vector<std::string> words = {options_.train.string(),
                                       (folder / "config.toml").string(),
                                       "--out",
@@ -93,12 +106,19 @@ class Scheduler {
                                       "--device",
                                       options_.device,
                                       "--threads",
-                                      std::to_string(std::max(1, options_.threads / options_.jobs)),
+                                      std::to_string(options_.threads),
                                       "--sweep-label",
                                       task.run->label,
                                       "--quiet"};
-    if (found == Found::resumable) words.emplace_back("--resume");
+    if (resume) words.emplace_back("--resume");
     return words;
+  }
+
+  /// Whether a run ended because it was asked to. Who stops a whole job asks its runs as well, maybe first.
+  static bool was_stopped(int code, bool stopping) {
+    if (code != kInterrupted && code != 128 + SIGTERM) return false;
+    if (!stopping && !interrupted()) ::usleep(kSignalsApart);
+    return stopping || interrupted();
   }
 
   void collect(bool stopping) {
@@ -111,7 +131,7 @@ class Scheduler {
       const std::size_t task = running->task;
       const double seconds = now_seconds() - running->start;
       running = running_.erase(running);
-      if (stopping && *code == kInterrupted) {
+      if (was_stopped(*code, stopping)) {
         board_.stopped(task);
         continue;
       }

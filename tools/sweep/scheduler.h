@@ -11,7 +11,7 @@ namespace isoloss {
 struct ScheduleOptions {
   std::filesystem::path train;  ///< the program
   int jobs = 1;                 ///< runs at a time
-  int threads = 1;              ///< of all of them together
+  int threads = 1;              ///< of each of them
   std::string device = "auto";
 };
 
