@@ -103,6 +103,27 @@ TEST_CASE("names become folders") {
   CHECK(folder_name("日本") == "");
 }
 
+TEST_CASE("an --out too long for the file system is refused, the longest that fits is not") {
+  const SweepFolder folder;
+  const Suite suite = suite_of(folder, small_suite());
+  const auto error = [&](const fs::path& out) {
+    try {
+      make_plan(suite, {}, out);
+    } catch (const Error& problem) {
+      return std::string(problem.what());
+    }
+    return std::string();
+  };
+  CHECK(error("/" + std::string(255, 'o')) == "");
+  CHECK(error("/" + std::string(256, 'o'))
+            .starts_with("[--out] expected names of folders of at most 255 bytes, got one"));
+  fs::path deep = "/";
+  for (int i = 0; i < 39; ++i) deep /= std::string(100, 'd');  // 3,939 bytes
+  CHECK(error(deep) == "");
+  CHECK(
+      error(deep / std::string(100, 'd')).starts_with("[--out] expected paths in the run's folder of less than 4096"));
+}
+
 TEST_CASE("words survive a shell") {
   CHECK(shell_word("plain-1.0/x") == "plain-1.0/x");
   CHECK(shell_word("baseline (A/A)") == "'baseline (A/A)'");
@@ -136,6 +157,13 @@ TEST_CASE("bad suites are one-line errors that say where") {
       {with(s, "name = \"large\"", "name = \"small\""), {"scale small", "twice"}},
       {with(s, "name = \"large\"", "name = \"small!\""), {"scale small!", "folder `small`"}},
       {with(s, "name = \"large\"", "name = \"..\""), {"scale ..", "a name that can be a folder"}},
+      {with(s, "name = \"large\"", "name = \".large\""), {"scale .large", "a name that can be a folder"}},
+      {with(s, "name = \"large\"", "name = \"tuning\""), {"scale tuning", "a name that can be a folder"}},
+      {with(s, "name = \"large\"", "name = \"sweep.json\""), {"scale sweep.json", "a name that can be a folder"}},
+      {with(s, "name = \"large\"", "name = \"a\\nb\""), {"without control characters"}},
+      {with(s, "name = \"large\"", "name = \"" + std::string(256, 'x') + "\""), {"at most 255 bytes", "one of 256"}},
+      {"learning_rates = [1e-3, 2e-3]\n" + with(s, "name = \"layernorm\"", "name = \"" + std::string(250, 'x') + "\""),
+       {"at most 255 bytes", "one of 258"}},  // of the search's folder
       {with(s, "name = \"large\"", "name = 3"), {"scale.name", "a string", "integer"}},
       {with(s, "name = \"large\"", "nmae = \"large\""), {"scale.nmae", "unknown key"}},
       {with(s, "class = \"baseline\"", "class = \"systems\""), {"class `baseline`", "none"}},

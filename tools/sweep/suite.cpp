@@ -23,6 +23,9 @@ namespace {
 constexpr std::string_view kClasses[] = {"baseline", "compute-independent", "compute-dependent", "systems"};
 constexpr std::string_view kConfigurationTables[] = {"model", "data", "optimizer", "schedule", "run"};
 
+/// Beginnings of the files that the sweep puts into its folder, beside the scales.
+constexpr std::string_view kTaken[] = {"sweep.json", "sweep.lock", "run.lock", "run.holder"};
+
 /// Reads typed values out of one table and knows how to say where something is wrong.
 class Reader {
  public:
@@ -117,8 +120,13 @@ void no_two_alike(const std::vector<T>& items, const fs::path& file, std::string
   for (const T& item : items) {
     const std::string where = fmt::format("{}: {} {}", file.string(), what, item.name);
     if (!names.insert(item.name).second) fail_input(where, "a name of its own", "a name used twice");
+    const bool controls =
+        std::ranges::any_of(item.name, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+    if (controls) fail_input(where, "a name without control characters", "one that has them");
     const std::string folder = folder_name(item.name);
-    if (folder == "tuning" || folder.find_first_not_of(".-") == std::string::npos) {
+    const bool hidden = folder.starts_with('.'), none = folder.find_first_not_of('-') == std::string::npos;
+    if (hidden || none || folder == "tuning" ||
+        std::ranges::any_of(kTaken, [&](auto taken) { return folder.starts_with(taken); })) {
       fail_input(where, "a name that can be a folder", fmt::format("`{}`", folder));
     }
     if (!folders.insert(folder).second) {
