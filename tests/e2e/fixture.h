@@ -36,6 +36,48 @@ class Workspace {
     return command;
   }
 
+  /// suite.toml: two variants and an arm, two seeds, six runs.
+  void write_suite(int steps) const {
+    put_file(path("suite.toml"), R"(extends = "nano"
+seeds = [1, 2]
+[data]
+train = "tokens/train_*.bin"
+val = "tokens/val_*.bin"
+[model]
+layers = 1
+heads = 2
+width = 16
+context = 32
+[run]
+steps = )" + std::to_string(steps) +
+                                     R"(
+batch_tokens = 64
+micro_batch = 2
+eval_every = 10
+eval_tokens = 320
+checkpoint_every = 7
+log_every = 1
+[[scale]]
+name = "a"
+[[variant]]
+name = "baseline"
+class = "baseline"
+set = ["model.norm=none", "model.final_norm=layernorm"]
+[[variant]]
+name = "rope"
+class = "compute-independent"
+set = ["model.positions=rope"]
+)");
+  }
+
+  /// sweep with that suite, quiet, one thread; further arguments follow.
+  std::vector<std::string> sweep(const std::string& out, const std::vector<std::string>& more = {}) const {
+    std::vector<std::string> command{program("sweep"), path("suite.toml"), "--out", path(out), "--threads", "1",
+                                     "--quiet"};
+    command.insert(command.end(), more.begin(), more.end());
+    return command;
+  }
+
  private:
   TemporaryFolder folder_;
 };

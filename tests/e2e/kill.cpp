@@ -1,10 +1,12 @@
 // Accidents: SIGKILL at random moments, polite signals, a full disk, torn checkpoints.
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <filesystem>
+#include <iterator>
 #include <sstream>
 #include <thread>
 
@@ -95,6 +97,46 @@ TEST_CASE("killed at random moments and resumed, a run ends with the bits of the
   }
   CHECK(kills >= 5);
   check_same_run(workspace.path("whole"), workspace.path("killed"));
+}
+
+TEST_CASE(
+    "killed with its runs at random moments, a sweep goes on by the same command to the bits of the undisturbed") {
+  const Workspace workspace;
+  workspace.write_suite(60);
+  REQUIRE(run(workspace.sweep("whole")).exit_code == 0);
+  const auto children_of = [](const std::string& process) {
+    std::istringstream words(read_file("/proc/" + process + "/task/" + process + "/children"));
+    return std::vector<std::string>(std::istream_iterator<std::string>(words), {});
+  };
+  Philox random(5);
+  int kills = 0;
+  for (int attempt = 0; attempt < 100; ++attempt) {
+    ProcessOptions options;
+    options.signal = SIGKILL;  // to the sweep
+    const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(20000 + random.below(200000));
+    options.signal_when = [&, end] {
+      if (kills >= 6 || std::chrono::steady_clock::now() < end) return false;
+      for (const std::string& sweep : children_of(std::to_string(::getpid()))) {
+        for (const std::string& train : children_of(sweep)) ::kill(std::stoi(train), SIGKILL);
+      }
+      return true;
+    };
+    const ProcessResult result = run(workspace.sweep("killed"), options);
+    if (result.signal != SIGKILL) {
+      REQUIRE_MESSAGE(result.exit_code == 0, result.err);
+      break;
+    }
+    ++kills;
+  }
+  CHECK(kills >= 4);
+  int runs = 0;
+  for (const auto& entry : fs::recursive_directory_iterator(workspace.path("whole"))) {
+    if (entry.path().filename() != "manifest.json") continue;
+    const fs::path folder = entry.path().parent_path();
+    check_same_run(folder, workspace.path("killed") / folder.lexically_relative(workspace.path("whole")));
+    ++runs;
+  }
+  CHECK(runs == 6);
 }
 
 TEST_CASE("SIGINT and SIGTERM: the step is finished, the newest checkpoint is of the last logged step, exit 130") {
