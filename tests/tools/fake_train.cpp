@@ -11,10 +11,12 @@
 #include <fstream>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "engine/checkpoint.h"
 #include "engine/run_record.h"
 #include "kernels/core/error.h"
+#include "kernels/core/file.h"
 #include "models/config.h"
 
 namespace isoloss {
@@ -26,7 +28,7 @@ namespace {
 volatile std::sig_atomic_t asked_to_stop = 0;
 
 struct Arguments {
-  std::string config, out, label, threads;
+  std::string config, out, label, threads, device;
   bool resume = false;
 };
 
@@ -41,7 +43,7 @@ Arguments parse(int argc, char** argv) {
     } else if (word == "--threads") {
       arguments.threads = argv[++i];
     } else if (word == "--device") {
-      ++i;
+      arguments.device = argv[++i];
     } else if (word == "--resume") {
       arguments.resume = true;
     } else if (word != "--quiet") {
@@ -88,6 +90,13 @@ int train(const Arguments& arguments) {
   manifest.config = to_json(configuration, run);
   manifest.seed = configuration.run.run.seed;
   manifest.sweep = arguments.label;
+  manifest.device = arguments.device;
+  for (const auto& [files, names] : {std::pair(&manifest.train, &configuration.run.data.train),
+                                     std::pair(&manifest.val, &configuration.run.data.val)}) {
+    for (const std::string& file : *names) {
+      files->push_back({fs::path(file).filename().string(), sha256_of_file(file), fs::file_size(file) / 2});
+    }
+  }
   std::int64_t step = 0;
   if (arguments.resume) step = latest_checkpoint(run, [](std::string_view) {}).value().state.step;
   RunRecord record = arguments.resume ? RunRecord::resume(run, step) : RunRecord::create(run, manifest);

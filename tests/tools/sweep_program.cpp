@@ -80,6 +80,50 @@ TEST_CASE("a changed suite does not touch the runs of the old one") {
   for (const std::string& run : kRuns) CHECK(folder.read("out/" + run + "/starts.txt") == "started\n");
 }
 
+TEST_CASE("a changed variant, runs of another suite and records cut short are noticed") {
+  const SweepFolder folder;
+  CHECK(folder.sweep({"--only", "small/*/seed1"}).code == 0);
+  folder.write("suite.toml", with(small_suite(), "model.norm=layernorm", "model.norm=rmsnorm"));
+  const ProgramResult variant = folder.sweep({"--only", "small/baseline/*"});  // checked, though not asked for
+  CHECK(variant.code == 2);
+  CHECK(contains(variant.error, "small/layernorm/seed1] expected the suite's model.norm = \"rmsnorm\""));
+  folder.write("suite.toml", with(small_suite(), "compute-independent", "systems"));
+  CHECK(contains(folder.sweep().error, "expected the suite's class = \"systems\""));
+  folder.write("suite.toml", small_suite());
+  const std::string evaluations = folder.read("out/small/baseline/seed1/eval.jsonl");
+  folder.write("out/small/baseline/seed1/eval.jsonl", evaluations.substr(0, evaluations.find('\n') + 1));
+  const ProgramResult cut = folder.sweep();
+  CHECK(cut.code == 2);
+  CHECK(
+      contains(cut.error, "eval.jsonl] expected the validation loss after step 10 of a finished run as its last line"));
+}
+
+TEST_CASE("finished runs that read other data under the same names are not compared") {
+  for (const std::string shard : {"data/train.bin", "data/val.bin"}) {
+    CAPTURE(shard);
+    const SweepFolder folder;
+    CHECK(folder.sweep({"--only", "small/*/seed1"}).code == 0);
+    const std::string before = folder.read(shard);
+    folder.write(shard, std::string(4094, '\0') + "a" + '\0');
+    const ProgramResult mixed = folder.sweep({"--only", "small/baseline/seed2"});
+    CHECK(mixed.code == 2);
+    CHECK(mixed.out.empty());
+    CHECK(contains(mixed.error, "small/baseline/seed2] expected data." +
+                                    std::string(shard == "data/val.bin" ? "val" : "train") +
+                                    " as small/baseline/seed1 has read it, got other data under the same names"));
+    CHECK(folder.sweep({"--only", "small/layernorm/seed2"}).code == 2);  // and nothing more is made
+    CHECK(!finished(folder, "small/layernorm/seed2"));
+    folder.write(shard, before);
+    std::filesystem::remove_all(folder / "out/small/baseline/seed2");
+    const ProgramResult whole = folder.sweep({"--only", "small/baseline/seed2"});
+    CHECK(whole.code == 0);
+    CHECK(!contains(whole.error, "warning"));
+    const ProgramResult elsewhere = folder.sweep({"--only", "small/layernorm/seed2", "--device", "cpu"});
+    CHECK(elsewhere.code == 0);
+    CHECK(contains(elsewhere.error, "warning: small/baseline/seed1 was made on auto, small/layernorm/seed2 on cpu"));
+  }
+}
+
 TEST_CASE("a failing run does not stop the others, and is tried again") {
   const SweepFolder folder;
   const ProgramResult failed = folder.sweep({}, {{"FAKE_TRAIN_FAIL", "layernorm"}});

@@ -11,6 +11,7 @@
 #include "kernels/core/parallel.h"
 #include "tools/common/program.h"
 #include "tools/common/usage.h"
+#include "tools/sweep/agreement.h"
 #include "tools/sweep/board.h"
 #include "tools/sweep/display.h"
 #include "tools/sweep/listing.h"
@@ -70,6 +71,7 @@ void report(const Board& board, int code) {
     fail_run(board.name(*failed).generic_string(), "every run to finish",
              fmt::format("{} failed, this one with: {}", failures, failed->error));
   }
+  expect_comparable(board, true);
   const Plan& plan = board.plan();
   const bool comparable = std::ranges::any_of(board.tasks(), [&plan](const Task& task) {
     return !task.candidate && task.val_loss &&
@@ -105,6 +107,7 @@ int run(const Options& options) {
     return 0;
   }
   check_data(plan);
+  expect_comparable(board, false);
   const fs::path train = train_program(options);
   const int all_threads = options.threads > 0 ? options.threads : threads();
   if (!options.slurm.empty()) {
