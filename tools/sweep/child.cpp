@@ -54,7 +54,7 @@ FolderLock::FolderLock(const std::filesystem::path& folder) {
   descriptor_ = open_or_fail(folder / "sweep.lock", O_RDWR);
   const double start = now_seconds();
   while (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
-    if (now_seconds() - start > kLongestWait || interrupted()) {
+    if (now_seconds() - start > kLongestWait) {  // a signal changes nothing: what is held now has to be told of
       ::close(descriptor_);
       fail_run(folder.string(), "a folder in which nothing runs", "one that another sweep is working in");
     }
