@@ -63,25 +63,28 @@ TEST_CASE("a sweep that cannot write its summary stops its runs at a checkpoint 
 }
 
 TEST_CASE("a summary that had to wait for another sweep's tells what that one has finished meanwhile") {
-  const SweepFolder folder, other;  // the other one's run is put into the first as another sweep would make it there
-  CHECK(other.sweep({"--only", "small/layernorm/seed1"}).code == 0);
-  const pid_t process = folder.start({"--only", "small/baseline/seed1"}, {{"FAKE_TRAIN_STEP_MS", "20"}});
-  folder.wait_for_log("small/baseline/seed1");
-  {
-    const FolderLock lock(folder / "out");
-    while (!contains(folder.read("out/small/baseline/seed1/manifest.json"), "\"finished\"")) ::usleep(10'000);
-    ::kill(process, SIGTERM);  // a sweep that is told to stop writes its summary all the same
-    ::usleep(300'000);
-    fs::create_directories(folder / "out/small/layernorm");
-    fs::copy(other / "out/small/layernorm/seed1", folder / "out/small/layernorm/seed1", fs::copy_options::recursive);
+  for (const bool stopped : {false, true}) {  // a sweep that is told to stop writes its summary all the same
+    CAPTURE(stopped);
+    const SweepFolder folder, other;  // the other one's run is put into the first as another sweep would make it there
+    CHECK(other.sweep({"--only", "small/layernorm/seed1"}).code == 0);
+    const pid_t process = folder.start({"--only", "small/baseline/seed1"}, {{"FAKE_TRAIN_STEP_MS", "20"}});
+    folder.wait_for_log("small/baseline/seed1");
+    {
+      const FolderLock lock(folder / "out");
+      while (!contains(folder.read("out/small/baseline/seed1/manifest.json"), "\"finished\"")) ::usleep(10'000);
+      if (stopped) ::kill(process, SIGTERM);
+      ::usleep(300'000);
+      fs::create_directories(folder / "out/small/layernorm");
+      fs::copy(other / "out/small/layernorm/seed1", folder / "out/small/layernorm/seed1", fs::copy_options::recursive);
+    }
+    const ProgramResult result = folder.wait(process);
+    CAPTURE(result.error);
+    CHECK(!contains(result.error, "error:"));
+    const auto runs = nlohmann::json::parse(folder.read("out/sweep.json"))["runs"];
+    CHECK(runs[0]["state"] == "finished");
+    CHECK(runs[1]["folder"] == "small/layernorm/seed1");
+    CHECK(runs[1]["state"] == "finished");
   }
-  const ProgramResult result = folder.wait(process);
-  CAPTURE(result.error);
-  CHECK(!contains(result.error, "error:"));
-  const auto runs = nlohmann::json::parse(folder.read("out/sweep.json"))["runs"];
-  CHECK(runs[0]["state"] == "finished");
-  CHECK(runs[1]["folder"] == "small/layernorm/seed1");
-  CHECK(runs[1]["state"] == "finished");
 }
 
 TEST_CASE("killed with its runs at random moments, a sweep goes on to the records of the undisturbed one") {

@@ -56,8 +56,10 @@ class Scheduler {
       ::usleep(kPollMicroseconds);
     }
     display_.finish();
-    save();
-    if (stopping) return kInterrupted;
+    if (stopping) {
+      save();  // of what was stopped
+      return kInterrupted;
+    }
     return std::ranges::any_of(board_.tasks(), &Task::failed);
   }
 
