@@ -115,6 +115,21 @@ TEST_CASE("killed with its runs at random moments, a sweep goes on to the record
   CHECK(records(killed) == records(whole));
 }
 
+TEST_CASE("a signal that a parent passes on late does not end a program at once, a second one of a person does") {
+  for (const bool passed_on : {true, false}) {
+    CAPTURE(passed_on);
+    const SweepFolder folder;
+    const pid_t process = folder.start({"--only", "small/baseline/seed1"}, {{"FAKE_TRAIN_STEP_MS", "2000"}});
+    while (folder.read("out/small/baseline/seed1/starts.txt").empty()) ::usleep(10'000);
+    ::kill(process, SIGTERM);
+    ::usleep(1'200'000);  // the run is in its first step
+    passed_on ? ::sigqueue(process, SIGTERM, {}) : ::kill(process, SIGTERM);
+    CHECK(folder.wait(process).code == (passed_on ? 130 : 128 + SIGTERM));
+    // The run of a sweep that has died leaves, too, after its step.
+    while (!contains(folder.read("out/small/baseline/seed1/manifest.json"), "\"interrupted\"")) ::usleep(10'000);
+  }
+}
+
 TEST_CASE("runs share the threads, and never take more together") {
   struct Case {
     std::vector<std::string> arguments;

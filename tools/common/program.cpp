@@ -37,13 +37,14 @@ bool quiet_flag = false;
 /// milliseconds apart. Nobody presses a key again so soon because nothing happened.
 constexpr std::int64_t kSameSignal = 1'000'000'000;
 
-void on_signal(int number) {
+void on_signal(int number, siginfo_t* info, void*) {
   timespec time{};
   ::clock_gettime(CLOCK_MONOTONIC, &time);
   const std::int64_t now = std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
   std::int64_t first = 0;
   if (first_signal.compare_exchange_strong(first, now) || now - first < kSameSignal) return;
-  std::signal(number, SIG_DFL);  // asked twice: do not wait for the step
+  if (info->si_code == SI_QUEUE) return;  // a parent passes on, maybe late, what reached this process as well
+  std::signal(number, SIG_DFL);           // asked twice: do not wait for the step
   std::raise(number);
 }
 
@@ -179,8 +180,10 @@ int run_program(int argc, char** argv, std::string_view name, std::string_view d
     } catch (const CLI::ParseError& wrong) {
       fail_usage(name, wrong);
     }
-    std::signal(SIGINT, on_signal);
-    std::signal(SIGTERM, on_signal);
+    struct sigaction action {};
+    action.sa_sigaction = on_signal;
+    action.sa_flags = SA_SIGINFO | SA_RESTART;
+    for (const int number : {SIGINT, SIGTERM}) ::sigaction(number, &action, nullptr);
     std::signal(SIGPIPE, SIG_IGN);
     const int code = body();
     flush_results();

@@ -97,7 +97,9 @@ std::optional<int> Child::poll() {
 }
 
 void Child::stop() {
-  if (process_ > 0 && !std::exchange(stopping_, true)) ::kill(process_, SIGTERM);
+  // Queued, which tells it from the SIGTERM that a whole job gets: together they are one wish, not the second that
+  // kills.
+  if (process_ > 0 && !std::exchange(stopping_, true)) ::sigqueue(process_, SIGTERM, {});
 }
 
 }  // namespace isoloss
