@@ -1,7 +1,6 @@
 #include "tools/sweep/child.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -12,13 +11,10 @@
 #include <utility>
 
 #include "kernels/core/error.h"
-#include "tools/common/program.h"
 
 namespace isoloss {
 
 namespace {
-
-constexpr double kLongestWait = 10;  // seconds: a child whose sweep was killed needs a step and a checkpoint to leave
 
 int open_or_fail(const std::filesystem::path& path, int flags) {
   const int descriptor = ::open(path.c_str(), flags | O_CREAT | O_CLOEXEC, 0644);
@@ -47,28 +43,7 @@ int open_or_fail(const std::filesystem::path& path, int flags) {
 
 }  // namespace
 
-FolderLock::FolderLock(const std::filesystem::path& folder) {
-  std::error_code problem;
-  std::filesystem::create_directories(folder, problem);
-  if (problem) fail_run(folder.string(), "a folder that can be made", problem.message());
-  descriptor_ = open_or_fail(folder / "sweep.lock", O_RDWR);
-  const double start = now_seconds();
-  while (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
-    if (now_seconds() - start > kLongestWait) {  // a signal changes nothing: what is held now has to be told of
-      ::close(descriptor_);
-      fail_run(folder.string(), "a folder in which nothing runs", "one that another sweep is working in");
-    }
-    ::usleep(50'000);
-  }
-}
-
-FolderLock::~FolderLock() {
-  if (descriptor_ >= 0) ::close(descriptor_);
-}
-
-FolderLock::FolderLock(FolderLock&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
-
-Child::Child(const std::vector<std::string>& command, const std::filesystem::path& output, const FolderLock& lock) {
+Child::Child(const std::vector<std::string>& command, const std::filesystem::path& output, FolderLock& lock) {
   std::vector<char*> arguments;
   for (const std::string& argument : command) arguments.push_back(const_cast<char*>(argument.c_str()));
   arguments.push_back(nullptr);
@@ -79,6 +54,13 @@ Child::Child(const std::vector<std::string>& command, const std::filesystem::pat
   const int error = errno;
   ::close(out);
   if (process_ < 0) fail_run(command.front(), "a process for the run", std::strerror(error));
+  try {
+    lock.give_to(process_);
+  } catch (...) {  // a full disk; no destructor runs for what is not made yet
+    ::kill(process_, SIGKILL);
+    ::waitpid(process_, nullptr, 0);
+    throw;
+  }
 }
 
 Child::~Child() {

@@ -8,31 +8,18 @@
 #include <string>
 #include <vector>
 
+#include "kernels/core/file_lock.h"
+
 namespace isoloss {
-
-/// A run folder held for this process and the child it starts there, until both let go. Whoever else would start a run
-/// in the same folder is turned away, even after this process was killed and while its child still writes a checkpoint.
-class FolderLock {
- public:
-  /// Makes the folder where it is missing. Waits up to ten seconds for another holder; then throws (exit 1).
-  explicit FolderLock(const std::filesystem::path& folder);
-  ~FolderLock();
-  FolderLock(FolderLock&& other) noexcept;
-  FolderLock& operator=(FolderLock&&) = delete;
-  FolderLock(const FolderLock&) = delete;
-  FolderLock& operator=(const FolderLock&) = delete;
-  int descriptor() const { return descriptor_; }
-
- private:
-  int descriptor_ = -1;
-};
 
 /// Runs a command with its output going to a file. The child lives in a process group of its own, so that a
 /// Ctrl-C reaches it once, through `stop`, and is told to stop when this process dies.
 class Child {
  public:
-  /// `output` is emptied first. Throws (exit 1) when nothing can be started.
-  Child(const std::vector<std::string>& command, const std::filesystem::path& output, const FolderLock& lock);
+  /// `output` is emptied first. The child gets the folder that `lock` holds: whoever else would start a run there is
+  /// turned away until the child has ended, even after this process was killed and while the child still writes a
+  /// checkpoint. Throws (exit 1) when nothing can be started.
+  Child(const std::vector<std::string>& command, const std::filesystem::path& output, FolderLock& lock);
   ~Child();  ///< stops a child that is still alive, and waits until it has left
   Child(Child&& other) noexcept;
   Child& operator=(Child&&) = delete;

@@ -11,6 +11,7 @@
 
 #include "kernels/core/error.h"
 #include "kernels/core/file.h"
+#include "tools/common/lock.h"
 #include "tools/common/program.h"
 #include "tools/sweep/child.h"
 #include "tools/sweep/display.h"
@@ -24,6 +25,8 @@ namespace {
 
 constexpr unsigned kPollMicroseconds = 20'000;
 constexpr unsigned kSignalsApart = 500'000;  // microseconds between the signals to a job's processes, at most
+constexpr double kLongestWait = 10;  // seconds: a child whose sweep was killed needs a step and a checkpoint to leave
+constexpr double kLongestWaitToSave = 60;  // many elements of an array may end, or be stopped, together
 
 std::string ending(int code) {
   if (code > 128 && code != kInterrupted) return fmt::format("train was killed by signal {}", code - 128);
@@ -76,8 +79,8 @@ class Scheduler {
 
   /// Other sweeps may write for the same folder (--slurm): one at a time, and each tells of all runs what it finds.
   void save() {
-    board_.look_around();  // most of it before anybody has to wait
-    const FolderLock lock(board_.out());
+    board_.look_around();                                                       // most of it before anybody has to wait
+    const FolderLock lock(board_.out(), {.wait_seconds = kLongestWaitToSave});  // not given up for a signal
     board_.look_around();
     write_file_atomically(board_.out() / "sweep.json", to_json(board_));
   }
@@ -87,7 +90,7 @@ class Scheduler {
     board_.started(index);
     try {
       const fs::path folder = board_.folder(task);
-      const FolderLock lock(folder);
+      FolderLock lock = lock_folder(folder, kLongestWait);
       const Found found = inspect(folder, *task.run);  // again: another sweep may have been here
       if (found == Found::finished || found == Found::diverged) return end(index, "", 0);
       const bool resume =

@@ -17,6 +17,7 @@
 #include "models/transformer.h"
 #include "models/weights.h"
 #include "tools/common/device.h"
+#include "tools/common/lock.h"
 #include "tools/common/program.h"
 #include "tools/common/usage.h"
 #include "tools/train/manifest.h"
@@ -25,6 +26,8 @@ namespace isoloss {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr double kLongestWait = 2;  // seconds: a process that was told to stop may be about to leave
 
 struct Options {
   std::string config;
@@ -56,16 +59,18 @@ void print_plan(const TrainingPlan& plan, const Configuration& configuration) {
   }
 }
 
-/// The checkpoint to resume from; nothing when the run is finished already.
-std::optional<Checkpoint> checkpoint_of(const fs::path& folder, const Configuration& configuration,
-                                        const std::string& device) {
-  const Manifest manifest = read_manifest(folder);
+/// The manifest of the run that goes on in the folder.
+Manifest manifest_of(const fs::path& folder, const Configuration& configuration) {
+  Manifest manifest = read_manifest(folder);
   const std::string now = to_json(configuration, folder);
   if (manifest.config != now) {
     fail_input(folder.string(), "the configuration that the run was started with",
                "another one: " + first_difference(manifest.config, now));
   }
-  if (manifest.status == RunStatus::finished) return std::nullopt;
+  return manifest;
+}
+
+Checkpoint checkpoint_of(const fs::path& folder, const Manifest& manifest, const std::string& device) {
   const bool checks = manifest.device == "check" || device == "check";  // which runs the device that auto chooses
   if (manifest.device != device && !checks) {
     warn(fmt::format("{}: started on {}, goes on on {}: its bits will not be those of a run that stayed on one device",
@@ -73,7 +78,12 @@ std::optional<Checkpoint> checkpoint_of(const fs::path& folder, const Configurat
   }
   auto checkpoint = latest_checkpoint(folder, [](std::string_view why) { warn(why); });
   if (!checkpoint) fail_input(folder.string(), "a checkpoint to resume from", "none");
-  return checkpoint;
+  return *checkpoint;
+}
+
+int tell_finished(const fs::path& folder) {
+  say(fmt::format("{}: the run is finished", folder.string()));
+  return 0;
 }
 
 Ceilings ceilings_of(const Machine& machine, const RunConfig& config) {
@@ -133,13 +143,15 @@ int train(const Options& options) {
   for (const TokenDataset* data : {&train_data, &val_data}) {
     for (const TokenShard& shard : data->shards()) expect_utf8("data", shard.path().filename().string());
   }
+  if (options.resume && manifest_of(folder, configuration).status == RunStatus::finished) {
+    return tell_finished(folder);  // nothing is written, so nothing need be held
+  }
+  const FolderLock lock = lock_folder(folder, kLongestWait);
   std::optional<Checkpoint> resume;
   if (options.resume) {
-    resume = checkpoint_of(folder, configuration, device.name);
-    if (!resume) {
-      say(fmt::format("{}: the run is finished", folder.string()));
-      return 0;
-    }
+    const Manifest manifest = manifest_of(folder, configuration);  // again, now that nobody else changes it
+    if (manifest.status == RunStatus::finished) return tell_finished(folder);
+    resume = checkpoint_of(folder, manifest, device.name);
   } else if (holds_run(folder)) {
     fail_input(folder.string(), "a folder without a run, or --resume", "a folder that holds one");
   }
