@@ -6,6 +6,7 @@
 #include <set>
 #include <string>
 
+#include "engine/host_memory.h"
 #include "kernels/core/error.h"
 #include "kernels/core/parallel.h"
 
@@ -35,10 +36,10 @@ TrainingPlan::TrainingPlan(const ModelGraphs& graphs, const RunConfig& config, D
 }
 
 Cost TrainingPlan::step_cost() const {
-  Cost sum;
-  const Cost once = training.cost();
-  for (int micro = 0; micro < micro_batches; ++micro) sum += once;
-  return sum;
+  Cost cost = training.cost();
+  const double times = micro_batches;  // whole numbers below 2^53: exact
+  cost.flops *= times, cost.matmul_flops *= times, cost.bytes *= times;
+  return cost;
 }
 
 std::size_t TrainingPlan::parameter_bytes() const {
@@ -65,10 +66,17 @@ std::int64_t fitting_micro_batch(const ModelGraphs& graphs, const RunConfig& con
 }
 
 void expect_fits(const TrainingPlan& plan, const ModelGraphs& graphs, const RunConfig& config, const Machine& machine) {
-  if (machine.on_host()) return;
+  const auto mebi = [](std::size_t bytes) { return static_cast<double>(bytes) / 1048576.0; };
+  if (machine.on_host()) {
+    const std::size_t has = host_memory_of_machine();
+    if (plan.total_bytes() > has) {
+      fail_input("memory", fmt::format("a run that fits into the {:.0f} MiB of this machine", mebi(has)),
+                 fmt::format("one of {:.0f} MiB, as --plan says", mebi(plan.total_bytes())));
+    }
+    return;
+  }
   const std::size_t free = machine.cuda().free_memory(), needed = plan.total_bytes() + kBesidesThePlan;
   if (needed <= free) return;
-  const auto mebi = [](std::size_t bytes) { return static_cast<double>(bytes) / 1048576.0; };
   const std::int64_t fitting =
       fitting_micro_batch(graphs, config, machine.kind(), free > kBesidesThePlan ? free - kBesidesThePlan : 0);
   fail_run("device memory",

@@ -54,7 +54,8 @@ std::int64_t fitting_micro_batch(const ModelGraphs& graphs, const RunConfig& con
                                  std::size_t bytes);
 
 /// Throws Error (exit 1) where a CUDA device has not the free memory that the plan takes, naming the micro-batch that
-/// would fit. The host's memory is virtual: nobody knows how much of it is free.
+/// would fit. The host's memory is virtual, and nobody knows how much of it is free: there an Error (exit 2) is thrown
+/// where the plan takes more than the machine has at all.
 void expect_fits(const TrainingPlan& plan, const ModelGraphs& graphs, const RunConfig& config, const Machine& machine);
 
 /// The model in memory: parameters, and executors for training and evaluation that share one arena.

@@ -8,7 +8,6 @@
 #include <sstream>
 
 #include "kernels/core/error.h"
-#include "kernels/core/file.h"
 #include "models/config_check.h"
 #include "models/config_keys.h"
 #include "models/toml.h"
@@ -79,7 +78,7 @@ Source open_source(const std::string& name, const fs::path& folder, const std::s
                name);
   }
   if (!fs::exists(path, ignored)) fail_input(where, "a configuration file", path.string() + ", which is not there");
-  return {path.string(), read_file(path), path.parent_path(), false};
+  return {path.string(), read_toml_file(path), path.parent_path(), false};
 }
 
 /// Adds the leaves of `table` to `settings`, replacing those of earlier layers.

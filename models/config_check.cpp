@@ -45,6 +45,48 @@ void check_effects(const Configuration& configuration) {
 
 }  // namespace
 
+std::vector<std::string> surprises(const RunConfig& config) {
+  const ScheduleConfig& schedule = config.schedule;
+  const std::int64_t steps = config.run.steps, warmup = schedule.warmup_steps, decay = schedule.decay_steps;
+  if (warmup >= steps) {
+    return {
+        fmt::format("schedule.warmup_steps ({}) is not below run.steps ({}): the learning rate never gets to its "
+                    "full value",
+                    warmup, steps)};
+  }
+  const bool decays_by_step = schedule.kind == ScheduleKind::cosine || schedule.kind == ScheduleKind::linear;
+  if (decays_by_step && decay > steps) {
+    return {
+        fmt::format("schedule.decay_steps ({}) is beyond run.steps ({}): the learning rate ends at {:.2g} of its "
+                    "full value, not at schedule.final_fraction ({:.2g})",
+                    decay, steps, schedule_factor(schedule, steps - 1, steps), schedule.final_fraction)};
+  }
+  if (decays_by_step && warmup > 0 && decay <= warmup) {
+    return {
+        fmt::format("schedule.decay_steps ({}), which counts from step 0, is not beyond schedule.warmup_steps "
+                    "({}): the learning rate falls to its end at once",
+                    decay, warmup)};
+  }
+  return {};
+}
+
+std::vector<std::string> surprises(const RunConfig& config, std::int64_t context, std::uint64_t train_tokens,
+                                   std::uint64_t evaluated) {
+  std::vector<std::string> lines;
+  const auto wanted = static_cast<std::uint64_t>(config.run.eval_tokens / context * context);
+  if (evaluated < wanted) {
+    lines.push_back(fmt::format("run.eval_tokens ({}) is beyond the validation data: {} tokens are evaluated",
+                                config.run.eval_tokens, evaluated));
+  }
+  if (static_cast<std::uint64_t>(config.run.batch_tokens) > train_tokens) {
+    lines.push_back(
+        fmt::format("run.batch_tokens ({}) is more than the training data hold ({}): every step sees them "
+                    "several times",
+                    config.run.batch_tokens, train_tokens));
+  }
+  return lines;
+}
+
 void check_configuration(const Configuration& configuration) {
   configuration.model.validate();
   check_effects(configuration);

@@ -160,6 +160,7 @@ bool is_fraction(double value) { return value >= 0 && value <= 1; }
 
 std::vector<ConfigKey> make_keys() {
   // Upper limits keep every product of a few of them inside 64 bits.
+  constexpr std::int64_t kMostLayers = 10'000;  // ten times the deepest published; planning takes seconds
   constexpr std::int64_t kLarge = 1 << 24, kHuge = std::numeric_limits<std::int32_t>::max();
   constexpr std::int64_t kOpen = std::numeric_limits<std::int64_t>::max();
   constexpr auto kNorms = std::array{Norm::layernorm, Norm::rmsnorm, Norm::none};
@@ -168,7 +169,7 @@ std::vector<ConfigKey> make_keys() {
   const char* const below_one = "a number from 0 up to, not including, 1";
   return {
       choice("model.kind", std::array{ModelKind::transformer, ModelKind::lstm}, name_of, ISOLOSS_FIELD(model.kind)),
-      integer("model.layers", 1, 1 << 16, ISOLOSS_FIELD(model.layers)),
+      integer("model.layers", 1, kMostLayers, ISOLOSS_FIELD(model.layers)),
       integer("model.heads", 1, 1 << 16, ISOLOSS_FIELD(model.heads)),
       integer("model.kv_heads", 1, 1 << 16, ISOLOSS_FIELD(model.kv_heads)),
       integer("model.width", 1, kLarge, ISOLOSS_FIELD(model.width)),

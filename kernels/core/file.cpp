@@ -1,6 +1,7 @@
 #include "kernels/core/file.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -23,25 +24,37 @@ std::string system_message() { return std::strerror(errno); }
 
 struct Descriptor {
   int value;
+  explicit Descriptor(int descriptor) : value(descriptor) {}
   ~Descriptor() {
     if (value >= 0) ::close(value);
   }
+  Descriptor(Descriptor&& other) noexcept : value(std::exchange(other.value, -1)) {}
+  Descriptor& operator=(Descriptor&&) = delete;
 };
 
-int open_for_reading(const fs::path& path) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) fail_input(path.string(), "a readable file", system_message());
+/// What is open there, where it is no file; "" for a file.
+std::string_view other_kind(int descriptor) {
   struct stat status {};
-  if (::fstat(descriptor, &status) == 0 && S_ISDIR(status.st_mode)) {
-    ::close(descriptor);
-    fail_input(path.string(), "a file", "a folder");
-  }
+  if (::fstat(descriptor, &status) != 0 || S_ISREG(status.st_mode)) return "";
+  if (S_ISDIR(status.st_mode)) return "a folder";
+  if (S_ISFIFO(status.st_mode)) return "a pipe";
+  return S_ISSOCK(status.st_mode) ? "a socket" : "a device";
+}
+
+int open_for_reading(const fs::path& path, int flags) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | flags);
+  if (descriptor < 0) fail_input(path.string(), "a readable file", system_message());
   return descriptor;
 }
-}  // namespace
 
-std::string read_file(const fs::path& path) {
-  const Descriptor file{open_for_reading(path)};
+/// Of a regular file alone. Opening does not wait: a pipe that nobody writes to would keep the program for good.
+Descriptor open_regular(const fs::path& path) {
+  Descriptor file{open_for_reading(path, O_NONBLOCK)};
+  if (const std::string_view kind = other_kind(file.value); !kind.empty()) fail_input(path.string(), "a file", kind);
+  return file;
+}
+
+std::string content_of(const Descriptor& file, const fs::path& path, std::size_t most) {
   std::string content;
   char block[1 << 16];
   for (;;) {
@@ -50,7 +63,19 @@ std::string read_file(const fs::path& path) {
     if (got < 0) fail_input(path.string(), "a readable file", system_message());
     if (got == 0) return content;
     content.append(block, static_cast<std::size_t>(got));
+    if (content.size() > most) fail_input(path.string(), fmt::format("at most {} bytes", most), "more");
   }
+}
+}  // namespace
+
+std::string read_file(const fs::path& path, std::size_t most) { return content_of(open_regular(path), path, most); }
+
+std::string read_file_or_pipe(const fs::path& path) {
+  const Descriptor file{open_for_reading(path, 0)};
+  const std::string_view kind = other_kind(file.value);
+  const bool comes_to_an_end = kind.empty() || kind == "a pipe" || kind == "a socket" || ::isatty(file.value) != 0;
+  if (!comes_to_an_end) fail_input(path.string(), kind == "a folder" ? "a file" : "a file or a pipe", kind);
+  return content_of(file, path, std::string::npos);
 }
 
 AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)) {
@@ -113,7 +138,7 @@ void write_file_atomically(const fs::path& path, std::string_view content) {
 }
 
 MappedFile::MappedFile(const fs::path& path) {
-  const Descriptor file{open_for_reading(path)};
+  const Descriptor file = open_regular(path);
   struct stat status {};
   if (::fstat(file.value, &status) != 0) fail_input(path.string(), "a readable file", system_message());
   size_ = static_cast<std::size_t>(status.st_size);

@@ -11,8 +11,10 @@
 
 namespace isoloss {
 
-/// The whole file. Throws (exit 2) when it cannot be read.
-std::string read_file(const std::filesystem::path& path);
+/// The whole file. Throws (exit 2) when it cannot be read, is no regular file, or holds more than `most` bytes.
+std::string read_file(const std::filesystem::path& path, std::size_t most = std::string::npos);
+/// The same of what comes to an end all the same: a pipe, a terminal, a socket; no other device.
+std::string read_file_or_pipe(const std::filesystem::path& path);
 
 /// Writes a file so that either the old or the whole new content is there, whatever happens: temporary file beside it,
 /// fsync, rename, fsync of the folder. Throws (exit 1) naming the path when the disk refuses.
@@ -40,7 +42,8 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view c
 
 struct MapEntry;
 
-/// Read-only memory map of a whole file; an empty file maps to an empty span. Throws (exit 2) when it cannot be opened.
+/// Read-only memory map of a whole regular file; an empty one maps to an empty span. Throws (exit 2) when it cannot be
+/// opened.
 /// Where the file shrinks while it is mapped, reading it ends the program (lost_map.h).
 class MappedFile {
  public:

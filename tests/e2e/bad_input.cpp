@@ -126,6 +126,61 @@ TEST_CASE("names that are not UTF-8, which no record could hold") {
   CHECK_FALSE(fs::exists(workspace.path("run")));
 }
 
+TEST_CASE("names that no file system takes are refused before anything runs") {
+  const Workspace workspace;
+  const std::string name(300, 'n'), long_name = workspace.path(name);
+  std::string long_path = workspace.path("p");
+  while (long_path.size() < 3990) long_path += "/" + std::string(100, 'p');
+  const std::vector<std::pair<std::vector<std::string>, const char*>> commands{
+      {workspace.train(name), "--out"},
+      {{program("tokenize"), "builtin:stories:1", "--tokenizer", "bytes", "--out", long_name}, "--out"},
+      {{program("tokenize"), "builtin:stories:1", "--tokenizer", "bytes", "--out", long_path}, "--out"},
+      {{program("ceg"), workspace.path("none"), "--baseline", "b", "--report", long_name}, "--report"}};
+  for (const auto& [command, mentions] : commands) {
+    CAPTURE(command[0]);
+    check_bad(command, 2, mentions);
+    check_bad(command, 2, command.back() == long_path ? "expected a path of at most" : "expected names of at most 255");
+  }
+  CHECK_FALSE(fs::exists(workspace.path("p")));
+  CHECK_FALSE(fs::exists(workspace.path("o")));
+  check_bad({program("train"), "/dev/zero", "--plan"}, 2, "[/dev/zero] expected a file, got a device");
+  check_bad({program("sweep"), "/dev/zero", "--out", workspace.path("o")}, 2, "expected a file, got a device");
+  check_bad({program("ceg"), "/dev/zero", "--baseline", "b"}, 2, "expected a file or a pipe, got a device");
+  check_bad(workspace.train("z", {"--set", "data.val=/dev/zero"}), 2, "[/dev/zero] expected a file, got a device");
+}
+
+TEST_CASE("a model that no memory here holds is one line, before anything is allocated") {
+  const Workspace workspace;
+  check_bad(workspace.train("large", {"--set", "model.width=8388608"}), 2, "of at most 1 TiB");
+  check_bad(workspace.train("large", {"--set", "model.width=65536", "--set", "model.layers=100"}), 2,
+            "[memory] expected a run that fits into the ");
+  check_bad(workspace.train("large", {"--set", "model.layers=65536"}), 2, "an integer from 1 to 10000");
+  CHECK_FALSE(fs::exists(workspace.path("large")));
+}
+
+TEST_CASE("what is surely not meant is warned of, in the plan, too") {
+  const Workspace workspace;
+  const auto messages = [](const std::vector<std::string>& command) {
+    const ProcessResult result = run(command);
+    CHECK_MESSAGE(result.exit_code == 0, result.err);
+    return result.err;
+  };
+  const std::vector<std::string> late{"--set", "schedule.warmup_steps=40"}, usual{"--set", "schedule.warmup_steps=4"};
+  const std::string mark = "warning: schedule.warmup_steps (40) is not below run.steps (40): ";
+  const std::string trained = messages(workspace.train("late", late));
+  CHECK(trained.find(mark) != std::string::npos);
+  CHECK(trained.find("warning: ", trained.find(mark) + 1) == std::string::npos);
+  std::vector<std::string> plan = late;
+  plan.push_back("--plan");
+  CHECK(messages(workspace.train("plan", plan)).find(mark) != std::string::npos);
+  CHECK(messages(workspace.train("usual", usual)).find("warning: ") == std::string::npos);
+  std::vector<std::string> more = usual;
+  more.insert(more.end(), {"--set", "run.eval_tokens=100000000"});
+  CHECK(
+      messages(workspace.train("more", more)).find("warning: run.eval_tokens (100000000) is beyond the validation ") !=
+      std::string::npos);
+}
+
 TEST_CASE("wrong usage: the line names the option, what it takes and what it got") {
   check_bad({program("tokenize")}, 2, "error: [--tokenizer] expected a value, got nothing; see tokenize --help");
   check_bad({program("ceg"), "a.csv", "--baseline", "b", "--nonsense"}, 2,

@@ -1,5 +1,6 @@
 // The parts of kernels/core that every folder builds on: draws, hashes, files, the thread pool, tensors, the registry.
 #include <doctest/doctest.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -191,6 +192,38 @@ TEST_CASE("files: errors say which file and carry the right exit code") {
   CHECK(code_of([&] { MappedFile map(missing); }) == 2);
   CHECK(code_of([&] { AtomicFile file(missing / "below"); }) == 1);
   CHECK(code_of([&] { sha256_of_file(missing); }) == 2);
+}
+
+TEST_CASE("files: what is no regular file is told, pipes where they make sense are read") {
+  const Folder folder;
+  const auto error_of = [](const auto& action) -> std::string {
+    try {
+      action();
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "none";
+  };
+  const fs::path pipe = folder.path() / "pipe";
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  CHECK(error_of([&] { read_file(pipe); }) == "[" + pipe.string() + "] expected a file, got a pipe");
+  CHECK(error_of([&] { MappedFile map(pipe); }) == "[" + pipe.string() + "] expected a file, got a pipe");
+  CHECK(error_of([&] { MappedFile map("/dev/zero"); }) == "[/dev/zero] expected a file, got a device");
+  CHECK(error_of([&] { read_file_or_pipe("/dev/zero"); }) == "[/dev/zero] expected a file or a pipe, got a device");
+  CHECK(error_of([&] { read_file_or_pipe("/dev/null"); }) == "[/dev/null] expected a file or a pipe, got a device");
+  CHECK(error_of([&] { read_file_or_pipe(folder.path()); }) ==
+        "[" + folder.path().string() + "] expected a file, got a folder");
+  write_file_atomically(folder.path() / "ten", "0123456789");
+  CHECK(read_file(folder.path() / "ten", 10) == "0123456789");
+  CHECK(error_of([&] { read_file(folder.path() / "ten", 9); }).find("expected at most 9 bytes, got more") !=
+        std::string::npos);
+  CHECK(read_file_or_pipe(folder.path() / "ten") == "0123456789");
+  int ends[2];
+  REQUIRE(::pipe(ends) == 0);
+  REQUIRE(::write(ends[1], "through", 7) == 7);
+  ::close(ends[1]);
+  CHECK(read_file_or_pipe("/dev/fd/" + std::to_string(ends[0])) == "through");
+  ::close(ends[0]);
 }
 
 TEST_CASE("AtomicFile: a target that cannot be replaced is an error and leaves nothing behind") {

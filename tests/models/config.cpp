@@ -369,7 +369,7 @@ TEST_CASE("from_json refuses what is no configuration") {
         "2 [m.json] expected a known key (did you mean model.layers?), got model.layres");
   CHECK(error(replaced("\"layers\": 4,", "")) == "2 [m.json] expected the key model.layers, got none");
   CHECK(error(replaced("\"layers\": 4", "\"layers\": null")) ==
-        "2 [m.json model.layers] expected an integer from 1 to 65536, got something else");
+        "2 [m.json model.layers] expected an integer from 1 to 10000, got something else");
   CHECK(error(replaced("\"layers\": 4", "\"layers\": 18446744073709551615")).find("m.json model.layers") !=
         std::string::npos);
   CHECK(error(replaced("\"heads\": 4", "\"heads\": 5")).find("2 [model.width]") == 0);

@@ -73,7 +73,7 @@ void add_folder(const fs::path& path, std::vector<Run>& runs) {
 }
 
 void add_csv(const fs::path& path, CsvLayout layout, std::vector<Run>& runs) {
-  const std::string text = read_file(path);
+  const std::string text = read_file_or_pipe(path);
   auto read = layout == CsvLayout::wandb ? read_wandb_runs(text, path) : read_csv_runs(text, path);
   std::move(read.begin(), read.end(), std::back_inserter(runs));
 }

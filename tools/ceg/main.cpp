@@ -103,6 +103,7 @@ int run(const Arguments& arguments) {
   const Options options = options_from(arguments);
   const Printer print = printer_from(arguments.format);
   if (!arguments.from.empty() && arguments.from != "wandb") fail_input("--from", "wandb", arguments.from);
+  if (!arguments.report.empty()) expect_possible_folder("--report", arguments.report);
   const CsvLayout layout = arguments.from == "wandb" ? CsvLayout::wandb : CsvLayout::isoloss;
   const Analysis analysis = analyse(read_runs({arguments.paths.begin(), arguments.paths.end()}, layout), options);
   if (!arguments.report.empty()) {

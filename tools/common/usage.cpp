@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
+#include <climits>
 #include <cmath>
 #include <cstdlib>
 #include <string>
@@ -73,6 +75,29 @@ void expect_utf8(std::string_view where, std::string_view path) {
     const int bytes = decode_utf8(rest).bytes;
     if (bytes == 0) fail_input(where, "a path in UTF-8", fmt::format("{}", path));
     rest.remove_prefix(static_cast<std::size_t>(bytes));
+  }
+}
+
+void expect_possible_folder(std::string_view where, const std::filesystem::path& path) {
+  namespace fs = std::filesystem;
+  // "/checkpoints/step_0000000000.tmp/optimizer.safetensors.tmp", and some more.
+  constexpr std::size_t kInside = 128;
+  fs::path present = path;
+  std::error_code problem;
+  while (!present.empty() && present != present.parent_path() && !fs::exists(present, problem)) {
+    present = present.parent_path();
+  }
+  const long found = ::pathconf(present.empty() ? "." : present.c_str(), _PC_NAME_MAX);
+  const std::size_t longest = found > 0 ? static_cast<std::size_t>(found) : NAME_MAX;
+  for (const fs::path& part : path) {
+    if (part.native().size() > longest) {
+      fail_input(where, fmt::format("names of at most {} bytes", longest),
+                 fmt::format("{} of {}", part.string(), part.native().size()));
+    }
+  }
+  if (path.native().size() + kInside > PATH_MAX) {
+    fail_input(where, fmt::format("a path of at most {} bytes", PATH_MAX - kInside),
+               fmt::format("{} of {}", path.string(), path.native().size()));
   }
 }
 

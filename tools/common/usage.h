@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
+#include <filesystem>
 #include <initializer_list>
 #include <limits>
 #include <string_view>
@@ -21,6 +22,10 @@ CLI::Validator one_of(std::initializer_list<std::string_view> words);  ///< two 
 
 /// An input error of `where` unless `path` is UTF-8, as the JSON of records is.
 void expect_utf8(std::string_view where, std::string_view path);
+
+/// An input error of `where` unless a folder `path` can be made as far as its name goes: no part of it is longer than
+/// its file system takes, and there is room for the longest path that is written inside a folder.
+void expect_possible_folder(std::string_view where, const std::filesystem::path& path);
 
 /// Throws what CLI11 found wrong with the command line of `program` as an input error with a pointer to --help.
 [[noreturn]] void fail_usage(std::string_view program, const CLI::ParseError& wrong);

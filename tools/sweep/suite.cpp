@@ -11,7 +11,6 @@
 #include <sstream>
 
 #include "kernels/core/error.h"
-#include "kernels/core/file.h"
 #include "models/toml.h"
 
 namespace isoloss {
@@ -231,7 +230,7 @@ std::string folder_name(std::string_view name) {
 }
 
 Suite read_suite(const fs::path& file) {
-  const toml::table root = parse_toml(read_file(file), file.string());
+  const toml::table root = parse_toml(read_toml_file(file), file.string());
   const Reader reader(file, root, "");
   reader.only({"extends", "seeds", "learning_rates", "set", "model", "data", "optimizer", "schedule", "run", "scale",
                "variant"});

@@ -60,6 +60,7 @@ int main(int argc, char** argv) {
     }
     if (options.inputs.empty()) fail_input("INPUT", "a file, a folder or builtin:stories", "nothing");
     if (out.empty()) fail_input("--out", "a folder", "nothing");
+    expect_possible_folder("--out", out);
     options.out = out;
     return tokenize(options);
   };

@@ -106,6 +106,7 @@ int train(const Options& options) {
   if (options.resume && !options.init_from.empty()) {
     fail_input("--init-from", "a new run", "--resume, which goes on with the run's own weights");
   }
+  expect_possible_folder("--out", run_folder(options));
   std::vector<Override> overrides;
   for (const std::string& text : options.set) overrides.push_back({text});
   Configuration configuration = load_configuration(options.config, overrides);
@@ -113,6 +114,8 @@ int train(const Options& options) {
   check_device(configuration, device_kind(options.device));
   if (!options.plan || !config.data.train.empty()) resolve_vocab(configuration);
   if (configuration.model.vocab == 0) fail_input("model.vocab", "a vocabulary, where no data says it", "none");
+
+  for (const std::string& line : surprises(config)) warn(line);
 
   const ModelGraphs graphs = model_graphs(configuration.model);
   if (options.plan && device_kind(options.device) == DeviceKind::cuda) {
@@ -135,6 +138,9 @@ int train(const Options& options) {
   val_data.check_ids(vocab);
   const EvalWindows validation(val_data, configuration.model.context,
                                static_cast<std::uint64_t>(config.run.eval_tokens));
+
+  for (const std::string& line : surprises(config, configuration.model.context, train_data.size(), validation.tokens()))
+    warn(line);
 
   const fs::path folder = run_folder(options);
   // What the manifest names.
