@@ -42,7 +42,10 @@ void WordCounts::forget_rarest() {
     std::string bytes;
     std::vector<Entry> kept;
     for (const Entry& entry : entries_) {
-      if (entry.count <= rare) continue;
+      if (entry.count <= rare) {
+        bytes_forgotten_ += entry.count * entry.length;
+        continue;
+      }
       kept.push_back(entry);
       kept.back().offset = bytes.size();
       bytes += word(entry);
@@ -67,10 +70,7 @@ class MergeTable {
           {static_cast<std::uint32_t>(symbols_.size()), entry.length, static_cast<std::int64_t>(entry.count)});
       for (const char c : counts.word(entry)) symbols_.push_back(static_cast<unsigned char>(c));
     }
-    for (std::uint32_t w = 0; w < words_.size(); ++w) {
-      count_pairs(words_[w], +1);
-      note_places(w, [](Pair) { return true; });
-    }
+    for (std::uint32_t w = 0; w < words_.size(); ++w) count_pairs(w);
     for (const auto& [pair, use] : pairs_) queue_.push({use.count, pair});
   }
 
@@ -93,14 +93,7 @@ class MergeTable {
   void merge(Pair pair, std::uint32_t merged) {
     const std::vector<std::uint32_t> places = std::move(pairs_.at(pair).places);
     changed_.clear();
-    for (const std::uint32_t w : places) {
-      Word& word = words_[w];
-      if (!contains(word, pair)) continue;  // noted twice
-      count_pairs(word, -1);
-      replace(word, pair, merged);
-      count_pairs(word, +1);
-      note_places(w, [merged](Pair p) { return p >> 32 == merged || static_cast<std::uint32_t>(p) == merged; });
-    }
+    for (const std::uint32_t w : places) replace(w, pair, merged);
     std::sort(changed_.begin(), changed_.end());
     changed_.erase(std::unique(changed_.begin(), changed_.end()), changed_.end());
     // Only pairs with the new symbol can have become commoner; rarer ones are noticed when they come up.
@@ -127,34 +120,40 @@ class MergeTable {
   Pair pair_at(const Word& word, std::uint32_t i) const {
     return pair_of(symbols_[word.begin + i], symbols_[word.begin + i + 1]);
   }
-  bool contains(const Word& word, Pair pair) const {
-    for (std::uint32_t i = 0; i + 1 < word.length; ++i) {
-      if (pair_at(word, i) == pair) return true;
-    }
-    return false;
+  void count_pairs(std::uint32_t w) {
+    for (std::uint32_t i = 0; i + 1 < words_[w].length; ++i) note(pair_at(words_[w], i), w);
   }
-  void count_pairs(const Word& word, std::int64_t sign) {
-    for (std::uint32_t i = 0; i + 1 < word.length; ++i) pairs_[pair_at(word, i)].count += sign * word.count;
+  void note(Pair pair, std::uint32_t w) {
+    Use& use = pairs_[pair];
+    use.count += words_[w].count;
+    if (use.places.empty() || use.places.back() != w) use.places.push_back(w);
   }
-  template <class Wanted>
-  void note_places(std::uint32_t w, Wanted wanted) {
-    for (std::uint32_t i = 0; i + 1 < words_[w].length; ++i) {
-      const Pair pair = pair_at(words_[w], i);
-      if (!wanted(pair)) continue;
-      std::vector<std::uint32_t>& places = pairs_[pair].places;
-      if (places.empty() || places.back() != w) places.push_back(w);
-      changed_.push_back(pair);
-    }
-  }
-  void replace(Word& word, Pair pair, std::uint32_t merged) {
+  void forget(Pair pair, const Word& word) { pairs_.at(pair).count -= word.count; }
+
+  /// Only the pairs that touch a merged place change their counts: those of the old word there are forgotten, those of
+  /// the new one noted.
+  void replace(std::uint32_t w, Pair pair, std::uint32_t merged) {
+    Word& word = words_[w];
     std::uint32_t* symbols = &symbols_[word.begin];
     std::uint32_t out = 0;
+    bool behind_hit = false;   // the symbol written last is a merged one
+    std::uint32_t before = 0;  // what stood last, in the old word, before place i
     for (std::uint32_t i = 0; i < word.length; ++out) {
-      const bool hit = i + 1 < word.length && pair_of(symbols[i], symbols[i + 1]) == pair;
-      symbols[out] = hit ? merged : symbols[i];
+      const std::uint32_t old = symbols[i];
+      const bool hit = i + 1 < word.length && pair_of(old, symbols[i + 1]) == pair;
+      if (i > 0 && (hit || behind_hit)) forget(pair_of(before, old), word);
+      if (hit) forget(pair, word);
+      before = hit ? symbols[i + 1] : old;
+      symbols[out] = hit ? merged : old;
+      if (out > 0 && (hit || behind_hit)) note_changed(pair_of(symbols[out - 1], symbols[out]), w);
+      behind_hit = hit;
       i += hit ? 2 : 1;
     }
     word.length = out;
+  }
+  void note_changed(Pair pair, std::uint32_t w) {
+    note(pair, w);
+    changed_.push_back(pair);
   }
 
   std::vector<std::uint32_t> symbols_;
@@ -164,6 +163,15 @@ class MergeTable {
   std::vector<Pair> changed_;
 };
 }  // namespace
+
+void BpeTrainer::count_pieces(std::string_view word) {
+  while (!word.empty()) {
+    const std::size_t length = word.size() > kLongestWord ? character_boundary(word, kLongestWord) : word.size();
+    piece_bytes_ += length;
+    if (piece_bytes_ <= most_pieces_) words_.add(word.substr(0, length));
+    word.remove_prefix(length);
+  }
+}
 
 Vocabulary BpeTrainer::train(std::uint32_t size, const std::function<bool(std::size_t, std::size_t)>& progress) const {
   Vocabulary vocabulary = bytes_vocabulary();

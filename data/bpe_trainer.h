@@ -1,6 +1,7 @@
 // Learns a byte-level BPE from text (Sennrich et al. 2016, over bytes as in GPT-2).
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -24,6 +25,8 @@ class WordCounts {
     std::uint32_t length, hash;
   };
   const std::vector<Entry>& entries() const { return entries_; }
+  /// Of the text: words that came several times count as often.
+  std::uint64_t bytes_forgotten() const { return bytes_forgotten_; }
   std::string_view word(const Entry& entry) const {
     return std::string_view(bytes_).substr(entry.offset, entry.length);
   }
@@ -33,6 +36,7 @@ class WordCounts {
   void forget_rarest();
 
   std::size_t most_words_;
+  std::uint64_t bytes_forgotten_ = 0;
   std::string bytes_;
   std::vector<Entry> entries_;
   std::vector<std::uint32_t> slots_;  ///< entry number + 1, or 0
@@ -41,9 +45,13 @@ class WordCounts {
 /// Feed every document, then train once. The result depends on the text alone.
 class BpeTrainer {
  public:
-  /// Words beyond this many bytes (no spaces for pages) teach nothing and are passed over.
+  /// Longer words (no spaces for pages) are cut into pieces of at most so many bytes, between characters.
   static constexpr std::size_t kLongestWord = 1024;
-  static constexpr std::uint32_t kSmallestSize = 257;  ///< 256 bytes and <|endoftext|>
+  /// Pieces of long words that teach: hardly any of them comes twice, so all would have to be kept.
+  static constexpr std::uint64_t kMostPieces = std::uint64_t{32} << 20;  // bytes
+  static constexpr std::uint32_t kSmallestSize = 257;                    ///< 256 bytes and <|endoftext|>
+
+  explicit BpeTrainer(std::uint64_t most_pieces = kMostPieces) : most_pieces_(most_pieces) {}
 
   void add(std::string_view piece) {
     stream_.add(piece, [this](std::string_view word) { count(word); });
@@ -58,10 +66,25 @@ class BpeTrainer {
   /// early.
   Vocabulary train(std::uint32_t size, const std::function<bool(std::size_t, std::size_t)>& progress = {}) const;
 
+  std::uint64_t bytes() const { return bytes_; }
+  /// Bytes of long words beyond kMostPieces, which teach nothing.
+  std::uint64_t bytes_left_out() const { return piece_bytes_ - std::min(piece_bytes_, most_pieces_); }
+  /// Bytes of the rare words that were forgotten because there were too many.
+  std::uint64_t bytes_forgotten() const { return words_.bytes_forgotten(); }
+
  private:
   void count(std::string_view word) {
-    if (word.size() <= kLongestWord) words_.add(word);
+    bytes_ += word.size();
+    if (word.size() <= kLongestWord) {
+      words_.add(word);
+    } else {
+      count_pieces(word);
+    }
   }
+  void count_pieces(std::string_view word);
+
+  std::uint64_t most_pieces_;
+  std::uint64_t bytes_ = 0, piece_bytes_ = 0;
   WordCounts words_;
   WordStream stream_;
 };

@@ -6,10 +6,13 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 #include <vector>
 
+#include "data/content.h"
 #include "kernels/core/error.h"
 #include "kernels/core/file.h"
 
@@ -39,7 +42,6 @@ class RawFile final : public ByteSource {
   }
   std::uint64_t consumed() const override { return consumed_; }
   std::string sha256() override { return hash_.hex(); }
-  const fs::path& path() const { return path_; }
 
  private:
   fs::path path_;
@@ -51,12 +53,13 @@ class RawFile final : public ByteSource {
 /// What the three libraries have in common: a decoder that turns input into output step by step.
 class Compressed : public ByteSource {
  public:
-  explicit Compressed(const fs::path& path) : file_(path), input_(std::size_t{1} << 17) {}
+  Compressed(std::unique_ptr<ByteSource> file, std::string name)
+      : file_(std::move(file)), name_(std::move(name)), input_(std::size_t{1} << 17) {}
 
   std::size_t read(char* out, std::size_t capacity) final {
     for (;;) {
       if (next_ == end_ && !file_ended_) {
-        end_ = file_.read(input_.data(), input_.size());
+        end_ = file_->read(input_.data(), input_.size());
         next_ = 0;
         file_ended_ = end_ == 0;
       }
@@ -67,27 +70,26 @@ class Compressed : public ByteSource {
       if (file_ended_ && !at_boundary_ && next_ == before) fail("a whole stream", "a truncated file");
     }
   }
-  std::uint64_t consumed() const final { return file_.consumed(); }
-  std::string sha256() final { return file_.sha256(); }
+  std::uint64_t consumed() const final { return file_->consumed(); }
+  std::string sha256() final { return file_->sha256(); }
 
  protected:
   /// Decodes from input[next_, end_) (moving next_) to `out`; keeps at_boundary_, which is true between streams.
   virtual std::size_t decode(char* input, char* out, std::size_t capacity) = 0;
-  [[noreturn]] void fail(std::string_view expected, std::string_view got) const {
-    fail_input(file_.path().string(), expected, got);
-  }
+  [[noreturn]] void fail(std::string_view expected, std::string_view got) const { fail_input(name_, expected, got); }
   std::size_t next_ = 0, end_ = 0;
   bool at_boundary_ = false;
   bool file_ended_ = false;
 
  private:
-  RawFile file_;
+  std::unique_ptr<ByteSource> file_;
+  std::string name_;
   std::vector<char> input_;
 };
 
 class Gzip final : public Compressed {
  public:
-  explicit Gzip(const fs::path& path) : Compressed(path) {
+  Gzip(std::unique_ptr<ByteSource> file, std::string name) : Compressed(std::move(file), std::move(name)) {
     if (inflateInit2(&stream_, 15 + 16) != Z_OK) throw std::bad_alloc();
   }
   ~Gzip() override { inflateEnd(&stream_); }
@@ -113,7 +115,8 @@ class Gzip final : public Compressed {
 
 class Zstd final : public Compressed {
  public:
-  explicit Zstd(const fs::path& path) : Compressed(path), stream_(ZSTD_createDStream()) {
+  Zstd(std::unique_ptr<ByteSource> file, std::string name)
+      : Compressed(std::move(file), std::move(name)), stream_(ZSTD_createDStream()) {
     if (stream_ == nullptr) throw std::bad_alloc();
   }
   ~Zstd() override { ZSTD_freeDStream(stream_); }
@@ -134,7 +137,7 @@ class Zstd final : public Compressed {
 
 class Xz final : public Compressed {
  public:
-  explicit Xz(const fs::path& path) : Compressed(path) {
+  Xz(std::unique_ptr<ByteSource> file, std::string name) : Compressed(std::move(file), std::move(name)) {
     constexpr std::uint64_t memory_limit = std::uint64_t{512} << 20;  // more than `xz -9` needs
     if (lzma_stream_decoder(&stream_, memory_limit, LZMA_CONCATENATED) != LZMA_OK) throw std::bad_alloc();
   }
@@ -166,17 +169,64 @@ class Xz final : public Compressed {
 };
 }  // namespace
 
-std::unique_ptr<ByteSource> open_source(const fs::path& path) {
-  const std::string ending = path.extension().string();
-  if (ending == ".gz") return std::make_unique<Gzip>(path);
-  if (ending == ".zst") return std::make_unique<Zstd>(path);
-  if (ending == ".xz") return std::make_unique<Xz>(path);
-  return std::make_unique<RawFile>(path);
+namespace {
+Compression compression_by_name(const fs::path& path) {
+  const std::string ending = lower_extension(path);
+  if (ending == ".gz") return Compression::gzip;
+  if (ending == ".zst") return Compression::zstd;
+  return ending == ".xz" ? Compression::xz : Compression::none;
+}
+}  // namespace
+
+std::string_view PreviewedSource::head(std::size_t bytes) {
+  while (head_.size() < next_ + bytes) {
+    const std::size_t before = head_.size();
+    head_.resize(next_ + bytes);
+    const std::size_t got = source_->read(head_.data() + before, head_.size() - before);
+    head_.resize(before + got);
+    if (got == 0) break;
+  }
+  return std::string_view(head_).substr(next_, bytes);
+}
+
+std::size_t PreviewedSource::read(char* out, std::size_t capacity) {
+  const std::size_t take = std::min(capacity, head_.size() - next_);
+  if (take == 0) return source_->read(out, capacity);
+  std::memcpy(out, head_.data() + next_, take);
+  next_ += take;
+  return take;
+}
+
+std::unique_ptr<PreviewedSource> open_source(const fs::path& path) {
+  constexpr std::size_t longest_mark = 16;
+  auto file = std::make_unique<PreviewedSource>(std::make_unique<RawFile>(path));
+  Compression compression = compression_of(file->head(longest_mark));
+  if (compression == Compression::none) compression = compression_by_name(path);
+  std::unique_ptr<ByteSource> decoder;
+  switch (compression) {
+    case Compression::none:
+      return file;
+    case Compression::gzip:
+      decoder = std::make_unique<Gzip>(std::move(file), path.string());
+      break;
+    case Compression::zstd:
+      decoder = std::make_unique<Zstd>(std::move(file), path.string());
+      break;
+    case Compression::xz:
+      decoder = std::make_unique<Xz>(std::move(file), path.string());
+      break;
+  }
+  return std::make_unique<PreviewedSource>(std::move(decoder));
+}
+
+std::string lower_extension(const fs::path& path) {
+  std::string ending = path.extension().string();
+  for (char& c : ending) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return ending;
 }
 
 fs::path uncompressed_name(const fs::path& path) {
-  const std::string ending = path.extension().string();
-  return ending == ".gz" || ending == ".zst" || ending == ".xz" ? path.parent_path() / path.stem() : path;
+  return compression_by_name(path) == Compression::none ? path : path.parent_path() / path.stem();
 }
 
 std::string sha256_of_stream(const fs::path& path) {

@@ -4,8 +4,11 @@
 
 #include <algorithm>
 #include <charconv>
+#include <memory>
 #include <utility>
 
+#include "data/content.h"
+#include "data/json_line.h"
 #include "data/stories.h"
 #include "kernels/core/error.h"
 #include "kernels/core/file.h"
@@ -19,10 +22,46 @@ constexpr std::string_view kBuiltin = "builtin:";
 constexpr std::uint64_t kMegabyte = 1'000'000;
 constexpr std::uint64_t kDefaultStories = 5;  // MB: minutes of training for a small model on a CPU
 
-bool is_text_name(const fs::path& path) {
-  const std::string ending = uncompressed_name(path).extension().string();
-  return ending == ".txt" || ending == ".text" || ending == ".md" || ending == ".jsonl";
+enum class NamedAs { unknown, text, json_lines, json };
+
+NamedAs kind_by_name(const fs::path& path) {
+  const std::string ending = lower_extension(uncompressed_name(path));
+  if (ending == ".txt" || ending == ".text" || ending == ".md") return NamedAs::text;
+  if (ending == ".jsonl" || ending == ".ndjson") return NamedAs::json_lines;
+  return ending == ".json" ? NamedAs::json : NamedAs::unknown;
 }
+
+/// Whether a file that a folder holds is read. Folders have JSON of other kinds beside the texts.
+bool is_wanted(const fs::path& path) {
+  const NamedAs kind = kind_by_name(path);
+  if (kind == NamedAs::json) return begins_with_json_line(open_source(path)->head(kHeadBytes));
+  return kind != NamedAs::unknown;
+}
+
+/// Passes text on, and refuses what holds NUL bytes.
+class TextOnly final : public ByteSource {
+ public:
+  /// `place`: bytes of the file in front of the first that is read.
+  TextOnly(ByteSource& source, std::string_view file, std::uint64_t place)
+      : source_(source), file_(file), place_(place) {}
+
+  std::size_t read(char* out, std::size_t capacity) override {
+    const std::size_t got = source_.read(out, capacity);
+    if (const std::size_t zero = std::string_view(out, got).find('\0'); zero != std::string_view::npos) {
+      fail_input(fmt::format("{} byte {}", file_, place_ + zero), "text",
+                 "a NUL byte (--binary takes such files, tr -d '\\000' takes the bytes out)");
+    }
+    place_ += got;
+    return got;
+  }
+  std::uint64_t consumed() const override { return source_.consumed(); }
+  std::string sha256() override { return source_.sha256(); }
+
+ private:
+  ByteSource& source_;
+  std::string_view file_;
+  std::uint64_t place_;
+};
 
 CorpusSource builtin_source(const std::string& input) {
   constexpr std::string_view stories = "stories";
@@ -44,8 +83,8 @@ CorpusSource builtin_source(const std::string& input) {
 }
 }  // namespace
 
-Corpus::Corpus(const std::vector<std::string>& inputs, std::string_view separator, std::string field)
-    : separator_(separator), field_(std::move(field)) {
+Corpus::Corpus(const std::vector<std::string>& inputs, CorpusOptions options)
+    : options_(std::move(options)), separator_(options_.separator) {
   try {
     for (const std::string& input : inputs) add_input(input);
   } catch (const fs::filesystem_error& error) {
@@ -75,10 +114,13 @@ void Corpus::add_folder(const fs::path& folder) {
     if (at->path().filename().native().starts_with('.')) {
       if (at->is_directory()) at.disable_recursion_pending();
     } else if (at->is_regular_file()) {
-      (is_text_name(at->path()) ? files : passed_over_).push_back(at->path());
+      (is_wanted(at->path()) ? files : passed_over_).push_back(at->path());
     }
   }
-  if (files.empty()) fail_input(folder.string(), "a folder with .txt, .text, .md or .jsonl files", "none in it");
+  if (files.empty()) {
+    fail_input(folder.string(), "a folder with .txt, .text, .md, .jsonl, .ndjson or JSON Lines in .json files",
+               "none in it");
+  }
   std::sort(files.begin(), files.end(), [](const fs::path& a, const fs::path& b) { return a.native() < b.native(); });
   for (const fs::path& file : files) add_input(file.string());
 }
@@ -90,6 +132,8 @@ bool Corpus::can_be_read_twice() const {
 
 bool Corpus::read(DocumentSink& sink, const std::function<bool(std::uint64_t, std::uint64_t)>& go_on) {
   std::uint64_t total = 0, before = 0;
+  remarks_ = {};
+  file_warnings_.clear();
   for (const CorpusSource& source : sources_) total += source.bytes;
   for (CorpusSource& source : sources_) {
     const auto keep_reading = [&](std::uint64_t done) { return go_on(before + done, total); };
@@ -113,15 +157,70 @@ bool Corpus::read(DocumentSink& sink, const std::function<bool(std::uint64_t, st
   return true;
 }
 
-bool Corpus::read_file(CorpusSource& source, DocumentSink& sink,
-                       const std::function<bool(std::uint64_t)>& go_on) const {
-  const std::unique_ptr<ByteSource> bytes = open_source(source.name);
+bool Corpus::read_file(CorpusSource& source, DocumentSink& sink, const std::function<bool(std::uint64_t)>& go_on) {
+  const std::unique_ptr<PreviewedSource> bytes = open_source(source.name);
   const KeepReading keep_reading = [&] { return go_on(bytes->consumed()); };
-  const bool is_json = uncompressed_name(source.name).extension() == ".jsonl";
-  const bool finished = is_json ? read_json_lines(*bytes, source.name, field_, sink, keep_reading)
-                                : read_text(*bytes, separator_, sink, keep_reading);
+  const std::string_view head = bytes->head(kHeadBytes);
+  const bool is_json = is_json_lines(source.name, head);
+  if (!options_.binary) {
+    if (const std::string other = not_text(head); !other.empty()) fail_input(source.name, "text in UTF-8", other);
+    notice_encoding(source.name, head);
+  }
+  const std::uint64_t skipped = remarks_.bad_lines.count;
+  bool finished = false;
+  if (is_json) {
+    finished = read_json_lines(*bytes, source.name, options_.json_lines, sink, keep_reading, remarks_);
+  } else if (options_.binary) {
+    finished = read_text(*bytes, source.name, separator_, sink, keep_reading, remarks_);
+  } else {
+    const std::size_t mark = head.starts_with(kByteOrderMark) ? kByteOrderMark.size() : 0;
+    bytes->skip(mark);
+    TextOnly text(*bytes, source.name, mark);
+    finished = read_text(text, source.name, separator_, sink, keep_reading, remarks_);
+  }
+  source.skipped_lines = remarks_.bad_lines.count - skipped;
   if (finished) source.sha256 = bytes->sha256();
   return finished;
+}
+
+bool Corpus::is_json_lines(const fs::path& name, std::string_view head) {
+  const NamedAs kind = kind_by_name(name);
+  if (kind == NamedAs::json || kind == NamedAs::json_lines) return true;
+  if (options_.binary || !begins_with_json_line(head)) return false;
+  if (kind == NamedAs::unknown) return true;
+  file_warnings_.push_back(fmt::format(
+      "{} is read as text, as its name says, but begins like JSON Lines; those are read from files named .jsonl",
+      name.string()));
+  return false;
+}
+
+void Corpus::notice_encoding(const std::string& name, std::string_view head) {
+  const std::size_t place = other_encoding(head);
+  if (place == head.size()) return;
+  file_warnings_.push_back(fmt::format(
+      "{} is no UTF-8 from byte {} on; its bytes are taken as they are (iconv converts from other encodings)", name,
+      place));
+}
+
+std::vector<std::string> Corpus::warnings() const {
+  std::vector<std::string> lines = file_warnings_;
+  const auto tell = [&lines](const Tally& tally, std::string_view one, std::string_view many, std::string_view rest) {
+    if (tally.count == 0) return;
+    lines.push_back(fmt::format("{} {} ({}{}){}", tally.count, tally.count == 1 ? one : many,
+                                tally.count == 1 ? "" : "the first: ", tally.first, rest));
+  };
+  tell(remarks_.marker_alone, "line holds nothing but <|endoftext|> and blanks",
+       "lines hold nothing but <|endoftext|> and blanks",
+       ", which separate no documents; --separator '^\\s*<\\|endoftext\\|>\\s*$' makes them separate");
+  tell(remarks_.marker_beside, "line begins or ends with <|endoftext|>", "lines begin or end with <|endoftext|>",
+       ", where it is ordinary text; it separates documents when it has a line of its own "
+       "(sed 's/<|endoftext|>/\\n&\\n/g'), or --separator REGEX names lines that do and that belong to no document");
+  tell(remarks_.marker_in_json, "document of JSON Lines begins or ends with <|endoftext|>",
+       "documents of JSON Lines begin or end with <|endoftext|>",
+       ", where it is ordinary text; the end of a document has its id without it");
+  tell(remarks_.bad_lines, "line of JSON Lines was skipped", "lines of JSON Lines were skipped",
+       ": " + remarks_.why_bad);
+  return lines;
 }
 
 }  // namespace isoloss

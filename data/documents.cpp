@@ -9,8 +9,10 @@
 #include <utility>
 #include <vector>
 
+#include "data/content.h"
+#include "data/json_line.h"
+#include "data/tokenizer.h"
 #include "kernels/core/error.h"
-#include "kernels/core/json_text.h"
 
 namespace isoloss {
 
@@ -61,6 +63,10 @@ bool Separator::matches(std::string_view line) const {
   return result >= 0;
 }
 
+void Tally::add(std::string_view file, std::uint64_t line) {
+  if (count++ == 0) first = fmt::format("{} line {}", file, line);
+}
+
 namespace {
 constexpr std::size_t kBlock = std::size_t{1} << 18;
 
@@ -89,9 +95,23 @@ std::string_view without_line_end(std::string_view line) {
   return line;
 }
 
+enum class MarkerPlace { none, alone, beside };
+
+/// Where <|endoftext|> stands in a line that does not separate: places where somebody meant it to.
+MarkerPlace marker_place(std::string_view line) {
+  constexpr std::string_view blanks = " \t\r\n";
+  const std::size_t first = line.find_first_not_of(blanks);
+  if (first == std::string_view::npos) return MarkerPlace::none;
+  line = line.substr(first, line.find_last_not_of(blanks) + 1 - first);
+  if (line.front() != kEndOfText.front() && line.back() != kEndOfText.back()) return MarkerPlace::none;
+  if (line == kEndOfText) return MarkerPlace::alone;
+  return line.starts_with(kEndOfText) || line.ends_with(kEndOfText) ? MarkerPlace::beside : MarkerPlace::none;
+}
+
 class TextSplitter {
  public:
-  TextSplitter(const Separator& separator, DocumentSink& sink) : separator_(separator), documents_(sink) {}
+  TextSplitter(std::string_view file, const Separator& separator, DocumentSink& sink, Remarks& remarks)
+      : file_(file), separator_(separator), documents_(sink), remarks_(remarks) {}
 
   void add(std::string_view block) {
     buffer_ += block;
@@ -104,8 +124,8 @@ class TextSplitter {
       line = search = end + 1;
     }
     if (buffer_.size() - line > Separator::kLongestLine) {
-      inside_long_line_ = true;
-      line = buffer_.size();
+      if (!std::exchange(inside_long_line_, true)) long_line_began_ = marker_place(all(line, buffer_.size()));
+      line = buffer_.size() - kLineTail;
     }
     documents_.text(std::string_view(buffer_).substr(text, line - text));
     buffer_.erase(0, line);
@@ -119,26 +139,47 @@ class TextSplitter {
   }
 
  private:
+  static constexpr std::size_t kLineTail = 64;  // of a long line; as much as the marker and some blanks
+
+  std::string_view all(std::size_t begin, std::size_t end) const {
+    return std::string_view(buffer_).substr(begin, end - begin);
+  }
+
   void close_line(std::size_t& text, std::size_t line, std::size_t end) {
+    ++number_;
     const bool is_long = std::exchange(inside_long_line_, false) || end - line > Separator::kLongestLine;
-    const std::string_view all(buffer_);
-    if (is_long || !separator_.matches(without_line_end(all.substr(line, end - line)))) return;
-    documents_.text(all.substr(text, line - text));
+    if (is_long || !separator_.matches(without_line_end(all(line, end)))) {
+      remark(marker_place(all(line, end)), is_long);
+      return;
+    }
+    documents_.text(all(text, line));
     documents_.end();
     text = end;
   }
 
+  void remark(MarkerPlace place, bool is_long) {
+    if (is_long && place == MarkerPlace::none) place = long_line_began_;
+    long_line_began_ = MarkerPlace::none;
+    if (place == MarkerPlace::none) return;
+    (place == MarkerPlace::alone && !is_long ? remarks_.marker_alone : remarks_.marker_beside).add(file_, number_);
+  }
+
+  std::string_view file_;
   const Separator& separator_;
   Documents documents_;
+  Remarks& remarks_;
+  MarkerPlace long_line_began_ = MarkerPlace::none;
+  std::uint64_t number_ = 0;
   std::string buffer_;
   std::size_t searched_ = 0;
   bool inside_long_line_ = false;
 };
 }  // namespace
 
-bool read_text(ByteSource& source, const Separator& separator, DocumentSink& sink, const KeepReading& go_on) {
+bool read_text(ByteSource& source, std::string_view file, const Separator& separator, DocumentSink& sink,
+               const KeepReading& go_on, Remarks& remarks) {
   std::vector<char> block(kBlock);
-  TextSplitter splitter(separator, sink);
+  TextSplitter splitter(file, separator, sink, remarks);
   Documents whole(sink);
   while (const std::size_t got = source.read(block.data(), block.size())) {
     const std::string_view piece(block.data(), got);
@@ -155,51 +196,78 @@ bool read_text(ByteSource& source, const Separator& separator, DocumentSink& sin
 }
 
 namespace {
-using nlohmann::json;
+constexpr std::size_t kLongestJsonLine = std::size_t{64} << 20;  // a line is read whole, and memory is bounded
 
-void read_json_line(std::string_view line, const std::string& where, std::string_view field, Documents& documents) {
-  // The filter drops every member but the field as it is parsed, so that metadata costs no memory.
-  const json::parser_callback_t only_field = [&](int depth, json::parse_event_t event, json& parsed) {
-    return event != json::parse_event_t::key || depth != 1 || parsed == field;
-  };
-  const json object = parse_json(line, where, "a JSON object on one line", only_field);
-  if (!object.is_object()) fail_input(where, "a JSON object on one line", object.type_name());
-  const auto found = object.find(field);
-  if (found == object.end()) fail_input(where, fmt::format("a field '{}' (see --field)", field), "none");
-  if (!found->is_string()) fail_input(where, fmt::format("text in the field '{}'", field), found->type_name());
-  documents.text(found->get_ref<const std::string&>());
-  documents.end();
-}
+class JsonLineReader {
+ public:
+  JsonLineReader(std::string_view file, const JsonLines& lines, DocumentSink& sink, Remarks& remarks)
+      : file_(file), lines_(lines), documents_(sink), remarks_(remarks) {}
+
+  void add(std::string_view block) {
+    buffer_ += block;
+    std::size_t line = 0;
+    for (std::size_t end; (end = buffer_.find('\n', std::max(line, searched_))) != std::string::npos; line = end + 1) {
+      close_line(std::string_view(buffer_).substr(line, end - line));
+    }
+    buffer_.erase(0, line);
+    if (buffer_.size() > kLongestJsonLine) {
+      if (!std::exchange(too_long_, true)) {
+        refuse(number_ + 1, {"a line of at most 64 MiB", "a longer one"});
+      }
+      buffer_.clear();
+    }
+    searched_ = buffer_.size();
+  }
+  void finish() {
+    if (!buffer_.empty()) close_line(buffer_);
+  }
+
+ private:
+  void close_line(std::string_view line) {
+    ++number_;
+    if (std::exchange(too_long_, false)) return;
+    line = without_line_end(line);
+    if (line.starts_with(kByteOrderMark)) line.remove_prefix(kByteOrderMark.size());
+    if (line.find_first_not_of(" \t") == std::string_view::npos) return;
+    try {
+      const std::string text = text_of_json_line(line, lines_.field);
+      if (marker_place(text) != MarkerPlace::none) remarks_.marker_in_json.add(file_, number_);
+      documents_.text(text);
+      documents_.end();
+    } catch (const BadJsonLine& bad) {
+      refuse(number_, bad);
+    }
+  }
+
+  void refuse(std::uint64_t number, const BadJsonLine& bad) {
+    if (!lines_.skip_bad_lines) {
+      const std::string byte = bad.byte == 0 ? "" : fmt::format(" byte {}", bad.byte);
+      fail_input(fmt::format("{} line {}{}", file_, number, byte), bad.expected, bad.got);
+    }
+    if (remarks_.bad_lines.count == 0) remarks_.why_bad = fmt::format("expected {}, got {}", bad.expected, bad.got);
+    remarks_.bad_lines.add(file_, number);
+  }
+
+  std::string_view file_;
+  const JsonLines& lines_;
+  Documents documents_;
+  Remarks& remarks_;
+  std::string buffer_;
+  std::size_t searched_ = 0;
+  std::uint64_t number_ = 0;
+  bool too_long_ = false;
+};
 }  // namespace
 
-bool read_json_lines(ByteSource& source, std::string_view file, std::string_view field, DocumentSink& sink,
-                     const KeepReading& go_on) {
-  constexpr std::size_t longest_line = std::size_t{64} << 20;  // a line is parsed whole, and memory is bounded
+bool read_json_lines(ByteSource& source, std::string_view file, const JsonLines& lines, DocumentSink& sink,
+                     const KeepReading& go_on, Remarks& remarks) {
   std::vector<char> block(kBlock);
-  std::string buffer;
-  Documents documents(sink);
-  std::size_t number = 0;
-  const auto use = [&](std::string_view line) {
-    ++number;
-    line = without_line_end(line);
-    if (line.find_first_not_of(" \t") == std::string_view::npos) return;
-    read_json_line(line, fmt::format("{} line {}", file, number), field, documents);
-  };
-  std::size_t searched = 0;
+  JsonLineReader reader(file, lines, sink, remarks);
   while (const std::size_t got = source.read(block.data(), block.size())) {
-    buffer.append(block.data(), got);
-    std::size_t line = 0;
-    for (std::size_t end; (end = buffer.find('\n', std::max(line, searched))) != std::string::npos; line = end + 1) {
-      use(std::string_view(buffer).substr(line, end - line));
-    }
-    buffer.erase(0, line);
-    searched = buffer.size();
-    if (buffer.size() > longest_line) {
-      fail_input(fmt::format("{} line {}", file, number + 1), "a line of at most 64 MiB", "a longer one");
-    }
+    reader.add(std::string_view(block.data(), got));
     if (!go_on()) return false;
   }
-  if (!buffer.empty()) use(buffer);
+  reader.finish();
   return true;
 }
 

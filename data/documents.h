@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -43,13 +44,35 @@ class Separator {
   std::unique_ptr<Regex> regex_;
 };
 
+/// Lines of which somebody should hear: how many there were, and where the first one stands.
+struct Tally {
+  std::uint64_t count = 0;
+  std::string first;
+  void add(std::string_view file, std::uint64_t line);
+};
+
+/// What reading noticed and did not stop at.
+struct Remarks {
+  Tally marker_alone;    ///< lines of text with <|endoftext|> and blanks that did not separate
+  Tally marker_beside;   ///< lines of text that begin or end with <|endoftext|>
+  Tally marker_in_json;  ///< documents of JSON Lines that begin or end with it
+  Tally bad_lines;       ///< lines of JSON Lines that were skipped
+  std::string why_bad;   ///< what is wrong with the first of them
+};
+
 /// Called after every block read; false stops the reading at once.
 using KeepReading = std::function<bool()>;
 
-/// Each returns false when `go_on` stopped it.
-bool read_text(ByteSource& source, const Separator& separator, DocumentSink& sink, const KeepReading& go_on);
-/// One JSON object a line; its string `field` is a document. Input errors name file and line.
-bool read_json_lines(ByteSource& source, std::string_view file, std::string_view field, DocumentSink& sink,
-                     const KeepReading& go_on);
+/// Each returns false when `go_on` stopped it. `file` is its name in messages.
+bool read_text(ByteSource& source, std::string_view file, const Separator& separator, DocumentSink& sink,
+               const KeepReading& go_on, Remarks& remarks);
+
+struct JsonLines {
+  std::string field = "text";   ///< its string is the document
+  bool skip_bad_lines = false;  ///< counts lines that give none in the place of ending with an input error
+};
+/// One JSON object a line. Input errors name file and line.
+bool read_json_lines(ByteSource& source, std::string_view file, const JsonLines& lines, DocumentSink& sink,
+                     const KeepReading& go_on, Remarks& remarks);
 
 }  // namespace isoloss

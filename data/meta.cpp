@@ -37,15 +37,21 @@ std::string meta_json(const Meta& meta) {
   root["sources"] = ordered_json::array();
   for (const CorpusSource& source : meta.sources) {
     root["sources"].push_back({{"name", source.name}, {"bytes", source.bytes}, {"sha256", source.sha256}});
+    if (source.skipped_lines > 0) root["sources"].back()["skipped_lines"] = source.skipped_lines;
   }
   // A file name that is no UTF-8 must not stop the work at its very end.
   return root.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
 
+std::string unfinished_meta_json() { return "{\n  \"format\": 1,\n  \"unfinished\": true\n}\n"; }
+
 std::optional<std::uint32_t> vocabulary_beside(const fs::path& shard) {
   const fs::path meta = shard.parent_path() / "meta.json", tokenizer = shard.parent_path() / "tokenizer.json";
   if (fs::exists(meta)) {
     const auto root = parse_json(read_file(meta), meta.string());
+    if (root.is_object() && root.contains("unfinished")) {
+      fail_input(meta.string(), "shards that tokenize finished", "a set that it was stopped in; run it with --force");
+    }
     const auto size = root.is_object() ? root.find("vocab_size") : root.end();
     if (!root.is_object() || size == root.end() || !size->is_number_unsigned() || *size > 1u << 24) {
       fail_input(meta.string(), "a meta.json with vocab_size", "another file");

@@ -36,6 +36,8 @@ struct Meta {
 };
 
 std::string meta_json(const Meta& meta);
+/// Stands in the place of a meta.json while the files beside it are replaced; every reader refuses it.
+std::string unfinished_meta_json();
 
 /// The vocabulary that belongs to a shard: from the meta.json beside it, else from the tokenizer.json there, else none.
 /// A file that is there and malformed is an input error.

@@ -107,7 +107,7 @@ std::size_t word_end(std::string_view text, std::size_t begin) {
   return scanner.run_end(begin + first.bytes, first.kind);
 }
 
-std::size_t WordStream::character_boundary(std::string_view text, std::size_t at) {
+std::size_t character_boundary(std::string_view text, std::size_t at) {
   std::size_t boundary = at;
   while (boundary + 3 > at && (static_cast<unsigned char>(text[boundary]) & 0xc0) == 0x80) --boundary;
   return (static_cast<unsigned char>(text[boundary]) & 0xc0) == 0x80 ? at : boundary;

@@ -14,6 +14,9 @@ namespace isoloss {
 /// End of the word that begins at `begin` < text.size().
 std::size_t word_end(std::string_view text, std::size_t begin);
 
+/// The last place up to `at` < text.size() where a character begins; `at` itself where that is not UTF-8.
+std::size_t character_boundary(std::string_view text, std::size_t at);
+
 /// Splits text that arrives in pieces into the words that it would have in one piece, in bounded memory: words longer
 /// than kLongestWord are cut there, between characters.
 class WordStream {
@@ -52,8 +55,6 @@ class WordStream {
     }
     buffer_.erase(0, begin);
   }
-  static std::size_t character_boundary(std::string_view text, std::size_t at);
-
   std::string buffer_;
 };
 

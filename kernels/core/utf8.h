@@ -1,6 +1,7 @@
 // UTF-8, one character at a time.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 
@@ -31,6 +32,17 @@ inline Utf8Character decode_utf8(std::string_view text) {
     return point >= 0x10000 && point <= 0x10ffff ? Utf8Character{point, 4} : Utf8Character{0, 0};
   }
   return {0, 0};
+}
+
+/// Where `text` stops being UTF-8; its size where it never does.
+inline std::size_t first_invalid_utf8(std::string_view text) {
+  std::size_t i = 0;
+  while (i < text.size()) {
+    const int bytes = decode_utf8(text.substr(i)).bytes;
+    if (bytes == 0) break;
+    i += static_cast<std::size_t>(bytes);
+  }
+  return i;
 }
 
 }  // namespace isoloss

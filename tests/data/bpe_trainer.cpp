@@ -110,6 +110,42 @@ TEST_CASE("word counts forget the rarest when there are too many, and keep the c
   REQUIRE(counts.entries().size() <= 101);
   CHECK(counts.word(counts.entries().front()) == "common");
   CHECK(counts.entries().front().count == 1000);
+  std::uint64_t kept = 0, all = 1000 * 6;
+  for (const WordCounts::Entry& entry : counts.entries()) kept += entry.count * entry.length;
+  for (int i = 0; i < 1000; ++i) all += 4 + std::to_string(i).size();
+  CHECK(counts.bytes_forgotten() == all - kept);
+}
+
+TEST_CASE("words beyond the limit teach in pieces, cut between characters") {
+  Philox random(5);
+  std::string letters, chinese;
+  for (int i = 0; i < 5000; ++i) letters += "ACGT"[random.below(4)];
+  while (chinese.size() < 5000) chinese += std::string("\xe4\xb8") + static_cast<char>(0x80 + random.below(20));
+  // The same text as words of their own, which a space in front would be part of.
+  const auto cut = [](std::string_view text, std::size_t length) {
+    BpeTrainer trainer;
+    for (; !text.empty(); text.remove_prefix(std::min(length, text.size()))) {
+      trainer.add(text.substr(0, length));
+      trainer.end_document();
+    }
+    return trainer.train(400);
+  };
+  check_equal(trained(letters, 400).merges, cut(letters, BpeTrainer::kLongestWord).merges);
+  check_equal(trained(chinese, 400).merges, cut(chinese, BpeTrainer::kLongestWord / 3 * 3).merges);
+  CHECK(trained(letters, 400).tokens.size() == 400);
+}
+
+TEST_CASE("pieces beyond the limit are left out and counted") {
+  BpeTrainer trainer(4096);
+  trainer.add("a few words, " + std::string(10'000, 'x'));
+  trainer.end_document();
+  CHECK(trainer.bytes() == 10'013);
+  CHECK(trainer.bytes_left_out() == 10'001 - 4096);
+  BpeTrainer all;
+  all.add("a few words, " + std::string(10'000, 'x'));
+  all.end_document();
+  CHECK(all.bytes_left_out() == 0);
+  CHECK(all.bytes_forgotten() == 0);
 }
 
 TEST_CASE("training in pieces gives what training on the whole gives") {

@@ -54,7 +54,8 @@ bool go_on() { return true; }
 Documents split(std::string_view text, std::string_view separator, std::size_t block = 1 << 20) {
   Memory source(text, block);
   Collect sink;
-  REQUIRE(read_text(source, Separator(separator), sink, go_on));
+  Remarks remarks;
+  REQUIRE(read_text(source, "f.txt", Separator(separator), sink, go_on, remarks));
   CHECK(sink.open.empty());
   return sink.documents;
 }
@@ -62,7 +63,8 @@ Documents split(std::string_view text, std::string_view separator, std::size_t b
 Documents json_lines(std::string_view text, std::string_view field = "text", std::size_t block = 1 << 20) {
   Memory source(text, block);
   Collect sink;
-  read_json_lines(source, "f.jsonl", field, sink, go_on);
+  Remarks remarks;
+  read_json_lines(source, "f.jsonl", {std::string(field)}, sink, go_on, remarks);
   return sink.documents;
 }
 }  // namespace
@@ -101,7 +103,8 @@ TEST_CASE("a line without end is text that passes through, whatever it holds") {
   }
   Memory source(text, 4096);
   Collect sink;
-  read_text(source, Separator(".*"), sink, go_on);
+  Remarks remarks;
+  read_text(source, "f.txt", Separator(".*"), sink, go_on, remarks);
   CHECK(sink.longest <= Separator::kLongestLine + 4096);
   CHECK(sink.documents.size() == 1);  // the two short lines match and separate; the long one does not
 }
@@ -109,7 +112,9 @@ TEST_CASE("a line without end is text that passes through, whatever it holds") {
 TEST_CASE("reading stops when it is told to") {
   Memory source("abc\n", 1);
   Collect sink;
-  CHECK_FALSE(read_text(source, Separator("none"), sink, [] { return false; }));
+  Remarks remarks;
+  CHECK_FALSE(read_text(
+      source, "f.txt", Separator("none"), sink, [] { return false; }, remarks));
   CHECK(sink.documents.empty());
 }
 
@@ -127,9 +132,73 @@ TEST_CASE("JSON Lines: the field of every line, errors with their line") {
   CHECK(contains(input_error([] { json_lines("[1]"); }), "line 1] expected a JSON object"));
   CHECK(contains(input_error([] { json_lines("{\"text\":\"a\"\n"); }),
                  "line 1 byte 12] expected a JSON object on one line, got a syntax error"));
-  CHECK(contains(input_error([] { json_lines("{\"text\":\"\\ud800\"}"); }), "syntax error"));
   CHECK(contains(input_error([] { json_lines("{\"text\":\"a\"}\n{\"text\":\"b\",\"score\":1e999}\n"); }),
                  "[f.jsonl line 2 byte 25] expected a JSON object on one line, got 1e999, a number beyond"));
+  CHECK(json_lines("\xEF\xBB\xBF{\"text\":\"a\"}\n\xEF\xBB\xBF\n") == Documents{"a"});
+}
+
+TEST_CASE("bad lines of JSON Lines are skipped and counted when that is asked for") {
+  const std::string lines = "{\"text\":\"a\"}\n{\"text\":null}\nbroken\n\n{\"text\":\"b\"}\n" +
+                            std::string(66 << 20, ' ') + "\n{\"text\":\"c\"}\n{\"text\":";
+  Memory source(lines, 1 << 20);
+  Collect sink;
+  Remarks remarks;
+  CHECK(read_json_lines(source, "f.jsonl", {"text", true}, sink, go_on, remarks));
+  CHECK(sink.documents == Documents{"a", "b", "c"});
+  CHECK(remarks.bad_lines.count == 4);
+  CHECK(remarks.bad_lines.first == "f.jsonl line 2");
+  CHECK(remarks.why_bad == "expected text in the field 'text', got null");
+  CHECK(contains(input_error([&] { json_lines(lines.substr(35)); }), "line 2] expected a line of at most 64 MiB"));
+}
+
+TEST_CASE("<|endoftext|> where it separates nothing though somebody meant it to is counted") {
+  const auto remarks_of = [](std::string_view text, std::string_view separator, std::size_t block) {
+    Memory source(text, block);
+    Collect sink;
+    Remarks remarks;
+    read_text(source, "f.txt", Separator(separator), sink, go_on, remarks);
+    return remarks;
+  };
+  const std::string filler(2 * Separator::kLongestLine, 'x');
+  const std::string text =
+      "<|endoftext|>\none.<|endoftext|>\n <|endoftext|>\t\r\nin <|endoftext|> the middle\n<|endoftext|>two\n|>\n" +
+      filler + "<|endoftext|> \n<|endoftext|>" + filler + "\n" + filler + "\nend <|endoftext|>";
+  for (const std::size_t block : {std::size_t{5}, std::size_t{4096}, std::size_t{1} << 20}) {
+    CAPTURE(block);
+    const Remarks remarks = remarks_of(text, kDefaultSeparator, block);
+    CHECK(remarks.marker_alone.count == 1);
+    CHECK(remarks.marker_alone.first == "f.txt line 3");
+    CHECK(remarks.marker_beside.count == 5);
+    CHECK(remarks.marker_beside.first == "f.txt line 2");
+  }
+  CHECK(remarks_of(text, "blank-line", 4096).marker_alone.count == 2);
+  CHECK(remarks_of(text, "^\\s*<\\|endoftext\\|>\\s*$", 4096).marker_alone.count == 0);
+  Memory source("{\"text\":\"a<|endoftext|>\\n\"}\n{\"text\":\"<|endoftext|>\"}\n{\"text\":\"b\"}", 1000);
+  Collect sink;
+  Remarks remarks;
+  read_json_lines(source, "f.jsonl", {}, sink, go_on, remarks);
+  CHECK(remarks.marker_in_json.count == 2);
+}
+
+TEST_CASE("a compressed file is known by its content, whatever its name is") {
+  const TemporaryFolder folder;
+  const std::string text = "some text\n";
+  const auto read_all = [](const std::filesystem::path& path) {
+    const auto source = open_source(path);
+    CHECK(source->head(4) == "some");
+    std::string all;
+    char block[3];
+    while (const std::size_t got = source->read(block, sizeof block)) all.append(block, got);
+    return all;
+  };
+  for (const char* name : {"a.txt", "a", "a.gz", "a.ZST", "a.json"}) {
+    CAPTURE(name);
+    CHECK(read_all(folder.write(name, gzip(text))) == text);
+    CHECK(read_all(folder.write(name, zstd(text))) == text);
+    CHECK(read_all(folder.write(name, xz(text))) == text);
+  }
+  CHECK(read_all(folder.write("plain", text)) == text);
+  CHECK(uncompressed_name("x/a.TXT.GZ") == "x/a.TXT");
 }
 
 TEST_CASE("compressed files: one stream, several behind each other, truncated, corrupt") {

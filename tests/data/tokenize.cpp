@@ -197,10 +197,37 @@ TEST_CASE_FIXTURE(Fixture, "a failure on the way leaves no shard behind") {
   TokenizeOptions with = options(many_documents(500));
   with.inputs.push_back(folder.write("bad.jsonl", "{\"text\":\"fine\"}\nbroken\n").string());
   with.shard_tokens = 100;
-  CHECK(contains(input_error([&] { tokenize(with); }), "bad.jsonl line 2]"));
-  CHECK(std::filesystem::is_empty(with.out));
+  CHECK(contains(input_error([&] { tokenize(with); }), "bad.jsonl line 2 byte 1]"));
+  CHECK_FALSE(std::filesystem::exists(with.out));
   with.inputs = {folder.write("empty.txt", "").string()};
   CHECK(contains(input_error([&] { tokenize(with); }), "no document"));
+}
+
+TEST_CASE_FIXTURE(Fixture, "--force keeps the old set when the new input is malformed, empty or not there") {
+  TokenizeOptions with = options(many_documents(60));
+  tokenize(with);
+  const std::string shard = read_file(with.out / "train_000000.bin"), meta = read_file(with.out / "meta.json");
+  with.force = true;
+  for (const char* input : {"bad.jsonl", "empty.txt", "nowhere.txt", "null.jsonl"}) {
+    if (std::string(input) != "nowhere.txt") folder.write(input, *input == 'e' ? "" : "{\"text\":null}\n");
+    for (const char* tokenizer : {"bytes", "bpe:300"}) {
+      with.inputs = {(folder.path() / input).string()};
+      with.tokenizer = tokenizer;
+      with.skip_bad_lines = *input == 'n';
+      CHECK(input_error([&] { tokenize(with); }).find('[') == 0);
+      CHECK(read_file(with.out / "train_000000.bin") == shard);
+      CHECK(read_file(with.out / "meta.json") == meta);
+    }
+  }
+}
+
+TEST_CASE_FIXTURE(Fixture, "lines that were skipped are counted in meta.json") {
+  TokenizeOptions with = options("text");
+  with.inputs.push_back(folder.write("in.jsonl", "{\"text\":\"a\"}\n{\"text\":null}\n").string());
+  with.skip_bad_lines = true;
+  REQUIRE(tokenize(with) == 0);
+  CHECK_FALSE(meta_of(with.out)["sources"][0].contains("skipped_lines"));
+  CHECK(meta_of(with.out)["sources"][1]["skipped_lines"] == 1);
 }
 
 TEST_CASE("--ids takes everything as text, --decode gives the bytes back, and refuses what is no id") {

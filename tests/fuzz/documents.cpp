@@ -1,10 +1,13 @@
-// Text and JSON Lines of any bytes: text loses nothing but separator lines, and JSON Lines is read or refused.
+// Text and JSON Lines of any bytes: text loses nothing but separator lines, and JSON Lines is read or refused line by
+// line.
 #include "data/documents.h"
 
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
+#include "data/content.h"
+#include "data/json_line.h"
 #include "kernels/core/error.h"
 
 namespace {
@@ -42,15 +45,28 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   for (const char* spec : {"none", "blank-line", "^<\\|endoftext\\|>$"}) {
     Memory source(bytes);
     Collect sink;
-    read_text(source, Separator(spec), sink, go_on);
+    Remarks remarks;
+    read_text(source, "fuzz", Separator(spec), sink, go_on, remarks);
     if (std::string_view(spec) == "none" ? sink.all != bytes : sink.all.size() > bytes.size()) std::abort();
   }
+  // What is skipped in one reading is what stops the other.
+  Remarks remarks;
+  Memory source(bytes);
+  Collect sink;
+  read_json_lines(source, "fuzz", {"text", true}, sink, go_on, remarks);
+  bool stopped = false;
   try {
-    Memory source(bytes);
-    Collect sink;
-    read_json_lines(source, "fuzz", "text", sink, go_on);
+    Memory again(bytes);
+    Collect same;
+    Remarks none;
+    read_json_lines(again, "fuzz", {}, same, go_on, none);
+    if (same.all != sink.all) std::abort();
   } catch (const Error& error) {
+    stopped = true;
     if (error.exit_code() != 2) std::abort();
   }
+  if (stopped != (remarks.bad_lines.count > 0)) std::abort();
+  if (!not_text(bytes).empty() && other_encoding(bytes) > bytes.size()) std::abort();
+  if (begins_with_json_line(bytes) && bytes.find('"') == std::string_view::npos) std::abort();
   return 0;
 }

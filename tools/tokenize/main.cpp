@@ -18,7 +18,7 @@ int main(int argc, char** argv) {
   const auto setup = [&](CLI::App& app) {
     app.add_option(
         "INPUT", options.inputs,
-        "Text or .jsonl files, also .gz, .zst or .xz; a folder means every .txt, .text, .md and .jsonl in it; "
+        "Text or JSON Lines (.jsonl, .ndjson, .json), also .gz, .zst or .xz; a folder means every such file in it; "
         "builtin:stories[:MB] is the built-in corpus (5 MB); /dev/stdin is standard input");
     app.add_option("--tokenizer", options.tokenizer,
                    "bytes; gpt2:DIR with encoder.json and vocab.bpe; bpe:SIZE, trained on INPUT; or a Hugging Face "
@@ -32,11 +32,15 @@ int main(int argc, char** argv) {
            "What separates documents in a text file: lines in which this regular expression matches; blank-line; "
            "or none (a file is one document)")
         ->capture_default_str();
-    app.add_option("--field", options.field, "Field of a .jsonl line that holds the text")->capture_default_str();
+    app.add_option("--field", options.field, "Field of a line of JSON Lines that holds the text")
+        ->capture_default_str();
+    app.add_flag("--skip-bad-lines", options.skip_bad_lines,
+                 "Count lines of JSON Lines that hold no text, in the place of stopping at them");
+    app.add_flag("--binary", options.binary, "Take files that are no text, too, byte for byte");
     app.add_option("--seed", options.seed, "Draws which documents are for validation")
         ->capture_default_str()
         ->check(whole_number<std::uint64_t>());
-    app.add_flag("--force", options.force, "Replace the shards that --out holds already");
+    app.add_flag("--force", options.force, "Replace the set that --out holds already, once the new one is whole");
     app.add_flag("--ids", ids, "Print the ids of standard input, byte for byte; no INPUT");
     app.add_flag("--decode", decode, "Print the bytes of the ids on standard input; no INPUT");
     given = [&app](const char* option) { return app.get_option(option)->count() > 0; };
@@ -46,7 +50,8 @@ int main(int argc, char** argv) {
       if (ids && decode) fail_input("--ids", "either --ids or --decode", "both");
       const std::string_view flag = ids ? "--ids" : "--decode";
       if (!options.inputs.empty()) fail_input(flag, "standard input alone", "INPUT as well");
-      for (const char* other : {"--out", "--val-fraction", "--separator", "--field", "--seed", "--force"}) {
+      for (const char* other :
+           {"--out", "--val-fraction", "--separator", "--field", "--skip-bad-lines", "--binary", "--seed", "--force"}) {
         if (given(other)) fail_input(other, fmt::format("it without {}, which writes no shards", flag), "both");
       }
       leave_when_interrupted();

@@ -14,12 +14,6 @@ namespace fs = std::filesystem;
 ShardSet::ShardSet(fs::path folder, std::string prefix, int id_bytes, std::uint64_t shard_tokens)
     : folder_(std::move(folder)), prefix_(std::move(prefix)), id_bytes_(id_bytes), shard_tokens_(shard_tokens) {}
 
-ShardSet::~ShardSet() {
-  std::error_code ignored;
-  if (kept_) return;
-  for (const File& file : files_) fs::remove(file.path, ignored);
-}
-
 void ShardSet::append(std::span<const std::uint32_t> ids) {
   while (!ids.empty()) {
     if (open_ == nullptr) {

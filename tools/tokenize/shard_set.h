@@ -14,14 +14,10 @@
 
 namespace isoloss {
 
-/// PREFIX_000000.bin, PREFIX_000001.bin, ... in a folder, a new one every `shard_tokens`. What was written is removed
-/// again unless keep() was reached.
+/// PREFIX_000000.bin, PREFIX_000001.bin, ... in a folder, a new one every `shard_tokens`.
 class ShardSet {
  public:
   ShardSet(std::filesystem::path folder, std::string prefix, int id_bytes, std::uint64_t shard_tokens);
-  ~ShardSet();
-  ShardSet(const ShardSet&) = delete;
-  ShardSet& operator=(const ShardSet&) = delete;
 
   void append(std::span<const std::uint32_t> ids);
   std::uint64_t tokens() const { return tokens_; }
@@ -34,7 +30,6 @@ class ShardSet {
   void truncate(std::uint64_t tokens);
   /// After finish(): the files as meta.json lists them.
   std::vector<MetaShard> describe() const;
-  void keep() { kept_ = true; }
 
  private:
   struct File {
@@ -47,7 +42,6 @@ class ShardSet {
   std::uint64_t shard_tokens_, tokens_ = 0;
   std::vector<File> files_;
   std::unique_ptr<ShardWriter> open_;
-  bool kept_ = false;
 };
 
 template <class Seen>

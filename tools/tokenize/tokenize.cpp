@@ -13,6 +13,7 @@
 #include "kernels/core/file.h"
 #include "kernels/core/philox.h"
 #include "tools/common/program.h"
+#include "tools/tokenize/output_folder.h"
 #include "tools/tokenize/shard_set.h"
 
 namespace isoloss {
@@ -23,13 +24,13 @@ namespace {
 /// Every document to the shards of its split.
 class Encoding final : public DocumentSink {
  public:
-  Encoding(Tokenizer& tokenizer, const TokenizeOptions& options)
+  Encoding(Tokenizer& tokenizer, const TokenizeOptions& options, const fs::path& folder)
       : tokenizer_(tokenizer),
         options_(options),
         key_(mix(options.seed, hash_name("tokenize.split"))),
         val_below_(static_cast<std::uint64_t>(std::llround(options.val_fraction * 0x1p32))),
-        train_{.shards = ShardSet(options.out, "train", id_bytes(), options.shard_tokens)},
-        val_{.shards = ShardSet(options.out, "val", id_bytes(), options.shard_tokens)} {}
+        train_{.shards = ShardSet(folder, "train", id_bytes(), options.shard_tokens)},
+        val_{.shards = ShardSet(folder, "val", id_bytes(), options.shard_tokens)} {}
 
   void text(std::string_view piece) override {
     if (split_ == nullptr) begin_document();
@@ -50,10 +51,6 @@ class Encoding final : public DocumentSink {
     if (val_.documents == 0 && val_below_ > 0) fill_validation();
     meta.train = describe(train_);
     meta.val = describe(val_);
-  }
-  void keep() {
-    train_.shards.keep();
-    val_.shards.keep();
   }
   std::uint64_t tokens() const { return train_.shards.tokens() + val_.shards.tokens(); }
 
@@ -142,6 +139,27 @@ std::uint32_t bpe_size(std::string_view spec) {
   return size;
 }
 
+void warn_of_lacks(const BpeTrainer& trainer, std::size_t learned, std::size_t wanted) {
+  const auto percent = [&](std::uint64_t bytes) {
+    return 100 * static_cast<double>(bytes) / static_cast<double>(trainer.bytes());
+  };
+  if (trainer.bytes_left_out() > 0) {
+    warn(fmt::format(
+        "{:.1f} % of the text taught the tokenizer nothing: of words of more than {} bytes the first {} MiB "
+        "are counted",
+        percent(trainer.bytes_left_out()), BpeTrainer::kLongestWord, BpeTrainer::kMostPieces >> 20));
+  }
+  if (learned >= wanted) return;
+  const std::string forgotten =
+      trainer.bytes_forgotten() == 0
+          ? ""
+          : fmt::format("; its rarest words, {:.1f} % of it, were not counted", percent(trainer.bytes_forgotten()));
+  warn(
+      fmt::format("the text has pairs for a vocabulary of {} only, not {}: no pair of tokens inside a word comes twice "
+                  "any more{}",
+                  learned, wanted, forgotten));
+}
+
 /// Nothing when interrupted.
 std::optional<Tokenizer> train_tokenizer(const TokenizeOptions& options, Corpus& corpus) {
   const std::uint32_t size = bpe_size(options.tokenizer);
@@ -164,29 +182,8 @@ std::optional<Tokenizer> train_tokenizer(const TokenizeOptions& options, Corpus&
   });
   merging.finish();
   if (interrupted()) return std::nullopt;
-  if (vocabulary.tokens.size() < size) {
-    warn(fmt::format("the text has pairs for a vocabulary of {} only, not {}", vocabulary.tokens.size(), size));
-  }
+  warn_of_lacks(trainer, vocabulary.tokens.size(), size);
   return Tokenizer(std::move(vocabulary), options.tokenizer);
-}
-
-bool is_our_file(const std::string& name) {
-  return ((name.starts_with("train_") || name.starts_with("val_")) && name.ends_with(".bin")) || name == "meta.json";
-}
-
-/// Makes the folder; with --force it takes away what an earlier run left there, else that is an error.
-void prepare_folder(const TokenizeOptions& options) {
-  std::error_code error;
-  fs::create_directories(options.out, error);
-  if (error) fail_run(options.out.string(), "a folder that can be made", error.message());
-  for (const fs::directory_entry& entry : fs::directory_iterator(options.out)) {
-    if (!is_our_file(entry.path().filename().string())) continue;
-    if (!options.force) {
-      fail_input(options.out.string(), "a folder without token shards, or --force", entry.path().filename().string());
-    }
-    if (!fs::remove(entry.path(), error))
-      fail_run(entry.path().string(), "a file that can be replaced", error.message());
-  }
 }
 
 void check(const TokenizeOptions& options) {
@@ -208,20 +205,21 @@ Tokenizer open_tokenizer(const std::string& spec) {
 
 int tokenize(const TokenizeOptions& options) {
   check(options);
-  Corpus corpus(options.inputs, options.separator, options.field);
+  Corpus corpus(options.inputs, {options.separator, {options.field, options.skip_bad_lines}, options.binary});
   if (!corpus.passed_over().empty()) {
-    say(fmt::format("passing over {} that are not .txt, .text, .md or .jsonl, such as {}", corpus.passed_over().size(),
-                    corpus.passed_over().front().string()));
+    say(fmt::format(
+        "passing over {} that are not .txt, .text, .md, .jsonl, .ndjson or JSON Lines named .json, such as {}",
+        corpus.passed_over().size(), corpus.passed_over().front().string()));
   }
   const bool train = options.tokenizer.starts_with(kTrain);
   if (train) bpe_size(options.tokenizer);
   std::optional<Tokenizer> tokenizer;
   if (!train) tokenizer = open_tokenizer(options.tokenizer);
-  prepare_folder(options);
+  OutputFolder folder(options.out, options.force);
   if (train) tokenizer = train_tokenizer(options, corpus);
   if (!tokenizer) return kInterrupted;
 
-  Encoding encoding(*tokenizer, options);
+  Encoding encoding(*tokenizer, options, folder.staging());
   Progress progress;
   const double start = now_seconds();
   const bool finished = corpus.read(encoding, [&](std::uint64_t done, std::uint64_t total) {
@@ -233,6 +231,7 @@ int tokenize(const TokenizeOptions& options) {
   });
   progress.finish();
   if (!finished) return kInterrupted;
+  for (const std::string& line : corpus.warnings()) warn(line);
   if (encoding.tokens() == 0) fail_input(options.inputs.front(), "text", "no document that is not empty");
 
   Meta meta;
@@ -251,9 +250,9 @@ int tokenize(const TokenizeOptions& options) {
   meta.bytes_per_token =
       static_cast<double>(meta.train.bytes + meta.val.bytes) / static_cast<double>(encoding.tokens());
   meta.sources = corpus.sources();
-  write_file_atomically(options.out / "tokenizer.json", json);
-  write_file_atomically(options.out / "meta.json", meta_json(meta));
-  encoding.keep();
+  write_file_atomically(folder.staging() / "tokenizer.json", json);
+  write_file_atomically(folder.staging() / "meta.json", meta_json(meta));
+  folder.commit();
   for (const auto& [name, split] : {std::pair("train", &meta.train), std::pair("val  ", &meta.val)}) {
     say(fmt::format("{} {:>13} tokens  {:>9} documents  {:>13} bytes  {} shards", name,
                     grouped(static_cast<double>(split->tokens)), grouped(static_cast<double>(split->documents)),

@@ -21,13 +21,16 @@ struct TokenizeOptions {
   std::string separator{kDefaultSeparator};
   std::string field = "text";
   std::uint64_t seed = 0;
+  bool skip_bad_lines = false;
+  bool binary = false;
   bool force = false;
   std::uint64_t shard_tokens = 100'000'000;
 };
 
-/// Writes train_*.bin, val_*.bin, tokenizer.json and, last of all, meta.json. Returns 0, or kInterrupted with nothing
-/// left behind. Whole documents go to one split or the other by a hash of (seed, document number); the first is always
-/// training text, and when no other was drawn the last one is validation text. A single document is split at its end.
+/// Writes train_*.bin, val_*.bin, tokenizer.json and meta.json, all of them at once when everything was read (see
+/// OutputFolder). Returns 0, or kInterrupted with nothing changed. Whole documents go to one split or the other by a
+/// hash of (seed, document number); the first is always training text, and when no other was drawn the last one is
+/// validation text. A single document is split at its end.
 int tokenize(const TokenizeOptions& options);
 
 /// `spec` is bytes, gpt2:DIR or a tokenizer.json; an input error of --tokenizer when it is nothing of the kind.
