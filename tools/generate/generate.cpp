@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <numeric>
 
+#include "data/meta.h"
 #include "data/shard.h"
 #include "data/tokenizer.h"
 #include "engine/training_model.h"
@@ -16,6 +17,7 @@
 #include "models/transformer.h"
 #include "models/weights.h"
 #include "tools/common/device.h"
+#include "tools/common/origin.h"
 #include "tools/common/program.h"
 #include "tools/common/saved_model.h"
 #include "tools/common/usage.h"
@@ -30,13 +32,19 @@ struct Options {
   std::int64_t tokens = 200, top_k = 50;
   double temperature = 0.8;
   std::uint64_t seed = 0;
+  bool any_tokenizer = false;
   DeviceOptions device;
 };
 
-Tokenizer tokenizer_of(const Configuration& configuration) {
+/// The tokenizer beside the run's shards, which must be the one that the run was trained with.
+Tokenizer tokenizer_of(const Configuration& configuration, const TokenizerRule& rule) {
   for (const fs::path& shard : expand_shards(configuration.run.data.train, "data.train")) {
     const fs::path file = shard.parent_path() / "tokenizer.json";
     if (!fs::exists(file)) continue;
+    if (!rule.any && !rule.sha256.empty() && tokenizer_identity(file) != rule.sha256) {
+      fail_input(file.string(), fmt::format("the tokenizer of {}, of SHA-256 {}", rule.owner, rule.sha256),
+                 fmt::format("another one, of SHA-256 {}; --any-tokenizer takes it", tokenizer_identity(file)));
+    }
     Tokenizer tokenizer = load_tokenizer(file.string());
     if (static_cast<std::int64_t>(tokenizer.vocab_size()) != configuration.model.vocab) {
       fail_input(file.string(), fmt::format("the run's tokenizer, of {} ids", configuration.model.vocab),
@@ -118,7 +126,9 @@ class Decoder {
 
 int generate(const Options& options) {
   const SavedModel saved = saved_model_of_run(options.run);
-  Tokenizer tokenizer = tokenizer_of(saved.configuration);
+  TokenizerRule rule = tokenizer_of_run(options.run);
+  rule.any = options.any_tokenizer;
+  Tokenizer tokenizer = tokenizer_of(saved.configuration, rule);
   const Device device = open_device(options.device, Precision::fp32);
   Decoder decoder(saved.configuration.model, saved.weights, device);
 
@@ -166,6 +176,8 @@ int main(int argc, char** argv) {
         app.add_option("--seed", options.seed, "Other seeds, other texts")
             ->default_str("0")
             ->check(whole_number<std::uint64_t>());
+        app.add_flag("--any-tokenizer", options.any_tokenizer,
+                     "Also a tokenizer of as many ids that the run was not trained with");
         options.device.add_to(app, /*check=*/true);
       },
       [&] { return generate(options); });
