@@ -1,7 +1,10 @@
 // Shards, runs, weights and tokenizers that were not made together, although they have as many ids.
+#include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "data/shard.h"
+#include "data/tokenizer.h"
 #include "kernels/core/file.h"
 #include "tests/e2e/fixture.h"
 
@@ -105,6 +108,50 @@ TEST_CASE_FIXTURE(TwoTokenizers, "a run meets shards and a tokenizer.json of ano
     CHECK_MESSAGE(refused.err.find(before) != std::string::npos, refused.err);
     CHECK_MESSAGE(refused.err.find(hash("b")) != std::string::npos, refused.err);
   }
+}
+
+TEST_CASE_FIXTURE(TwoTokenizers, "evaluate: targets of whole windows, their mean, and the bytes they stand for") {
+  REQUIRE(run(train("run")).exit_code == 0);
+  const std::string shard = path("a/val_000000.bin");
+  const auto evaluated = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> command{program("evaluate"), "--run", path("run"), "--json"};
+    command.insert(command.end(), more.begin(), more.end());
+    const ProcessResult result = run(command);
+    REQUIRE_MESSAGE(result.exit_code == 0, result.err);
+    return nlohmann::json::parse(result.out);
+  };
+  const TokenShard ids(shard);
+  REQUIRE(ids.size() > 16 * 20);
+  const std::uint64_t windows = (ids.size() - 1) / 16;
+  REQUIRE((ids.size() - 1) % 16 != 0);  // a partial last window
+  const Tokenizer tokenizer = load_tokenizer(path("a/tokenizer.json"));
+  for (const std::uint64_t tokens : {std::uint64_t{0}, std::uint64_t{16}, std::uint64_t{16 * 3 + 5}}) {
+    CAPTURE(tokens);
+    const auto json = evaluated({"--tokens", std::to_string(tokens)});
+    const std::uint64_t targets = 16 * (tokens == 0 ? windows : tokens / 16);
+    CHECK(json.at("tokens") == targets);
+    const double loss = json.at("val_loss");
+    CHECK(json.at("perplexity").get<double>() == doctest::Approx(std::exp(loss)).epsilon(1e-12));
+    double bytes = 0;
+    for (std::uint64_t i = 1; i <= targets; ++i) bytes += tokenizer.bytes_of_token(ids[i]);
+    CHECK(json.at("bits_per_byte").get<double>() ==
+          doctest::Approx(loss * static_cast<double>(targets) / std::log(2.0) / bytes).epsilon(1e-12));
+  }
+  // Two shards of different lengths: each window counts once.
+  const std::string other = path("a/train_000000.bin");
+  const auto first = evaluated({"--data", shard}), second = evaluated({"--data", other}),
+             both = evaluated({"--data", shard, other});
+  const double one = first.at("tokens"), two = second.at("tokens");
+  REQUIRE(one != two);
+  CHECK(both.at("tokens") == one + two);
+  CHECK(both.at("val_loss").get<double>() ==
+        doctest::Approx((one * first.at("val_loss").get<double>() + two * second.at("val_loss").get<double>()) /
+                        (one + two))
+            .epsilon(1e-6));  // float32, other rows beside each other
+  // Without a tokenizer nobody knows the bytes.
+  fs::create_directory(path("bare"));
+  fs::copy_file(shard, path("bare/val.bin"));
+  CHECK(evaluated({"--data", path("bare/val.bin")}).at("bits_per_byte").is_null());
 }
 
 TEST_CASE_FIXTURE(TwoTokenizers, "files that were replaced one by one beside each other") {
