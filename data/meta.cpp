@@ -1,5 +1,7 @@
 #include "data/meta.h"
 
+#include <fmt/format.h>
+
 #include "data/tokenizer.h"
 #include "kernels/core/error.h"
 #include "kernels/core/file.h"
@@ -17,6 +19,17 @@ ordered_json split_json(const MetaSplit& split) {
     shards.push_back({{"file", shard.file}, {"tokens", shard.tokens}, {"sha256", shard.sha256}});
   }
   return {{"documents", split.documents}, {"tokens", split.tokens}, {"bytes", split.bytes}, {"shards", shards}};
+}
+
+std::string text_at(const nlohmann::json& object, const char* key) {
+  const auto found = object.is_object() ? object.find(key) : object.end();
+  return object.is_object() && found != object.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
+/// The meta.json beside a shard; null where there is none.
+nlohmann::json meta_beside(const fs::path& shard) {
+  const fs::path meta = shard.parent_path() / "meta.json";
+  return fs::exists(meta) ? parse_json(read_file(meta), meta.string()) : nlohmann::json();
 }
 }  // namespace
 
@@ -60,6 +73,40 @@ std::optional<std::uint32_t> vocabulary_beside(const fs::path& shard) {
   }
   if (fs::exists(tokenizer)) return load_tokenizer(tokenizer.string()).vocab_size();
   return std::nullopt;
+}
+
+std::string tokenizer_identity(const fs::path& file) {
+  Sha256 hash;
+  hash.update(tokenizer_json(load_tokenizer(file.string()).vocabulary()));
+  return hash.hex();
+}
+
+std::string tokenizer_beside(const fs::path& shard, bool any_tokenizer) {
+  const fs::path file = shard.parent_path() / "tokenizer.json";
+  const std::string made_with = text_at(meta_beside(shard), "tokenizer_sha256");
+  if (!fs::exists(file) || (any_tokenizer && !made_with.empty())) return made_with;
+  if (made_with.empty()) return tokenizer_identity(file);
+  const std::string as_it_is = sha256_of_file(file);
+  if (as_it_is != made_with && tokenizer_identity(file) != made_with) {
+    fail_input(file.string(), fmt::format("the tokenizer of the shards beside it, of SHA-256 {}", made_with),
+               fmt::format("another one, of SHA-256 {}; --any-tokenizer takes it", as_it_is));
+  }
+  return made_with;
+}
+
+void expect_tokenized_shard(const fs::path& shard, const std::string& sha256) {
+  const nlohmann::json meta = meta_beside(shard);
+  for (const char* split : {"train", "val"}) {
+    if (!meta.is_object() || !meta.contains(split) || !meta[split].is_object()) continue;
+    const auto shards = meta[split].find("shards");
+    if (shards == meta[split].end() || !shards->is_array()) continue;
+    for (const nlohmann::json& listed : *shards) {
+      const std::string written = text_at(listed, "sha256");
+      if (text_at(listed, "file") != shard.filename() || written.empty() || written == sha256) continue;
+      fail_input(shard.string(), fmt::format("the shard that meta.json beside it lists, of SHA-256 {}", written),
+                 fmt::format("another one, of SHA-256 {}; --any-tokenizer takes it", sha256));
+    }
+  }
 }
 
 }  // namespace isoloss

@@ -43,4 +43,16 @@ std::string unfinished_meta_json();
 /// A file that is there and malformed is an input error.
 std::optional<std::uint32_t> vocabulary_beside(const std::filesystem::path& shard);
 
+/// SHA-256 of a tokenizer.json as `tokenize` would write it: one hash for one tokenizer, however its file is formatted.
+std::string tokenizer_identity(const std::filesystem::path& file);
+
+/// SHA-256 of the tokenizer that made a shard: from the meta.json beside it, else tokenizer_identity() of the
+/// tokenizer.json there, else "" for unknown, as for other programs' shards. Where both files are there and do not
+/// belong together, that is an input error with both hashes, unless `any_tokenizer`.
+std::string tokenizer_beside(const std::filesystem::path& shard, bool any_tokenizer = false);
+
+/// Input error where the meta.json beside a shard lists a file of its name with another SHA-256 than `sha256`: the
+/// shard did not come from the tokenizer beside it.
+void expect_tokenized_shard(const std::filesystem::path& shard, const std::string& sha256);
+
 }  // namespace isoloss

@@ -71,6 +71,43 @@ void reject_foreign(const std::string& where, std::string_view bytes) {
   }
   if (looks_like_text(bytes)) fail_input(where, expected, "text; tokenize it first");
 }
+
+/// True when one of two neighbours, the one at `high` (0 or 1), is always as small as the high half of a 32-bit id,
+/// while the other is larger than all of them many times. The two halves of real uint16 ids are alike, so one of them
+/// is not small for long: the first place that is not ends the search.
+bool holds_high_halves(std::span<const std::uint16_t> places, std::size_t high) {
+  const auto value = [&](std::size_t i) -> std::uint16_t {  // high halves come first in big-endian ids
+    return high == 1 ? places[i] : static_cast<std::uint16_t>(places[i] << 8 | places[i] >> 8);
+  };
+  constexpr std::uint16_t largest_high = 31;  // ids below 2^21; the largest vocabularies have 2^18
+  constexpr std::ptrdiff_t many = 16;         // by chance once in 2^16 files
+  std::uint16_t largest = 0;
+  for (std::size_t i = high; i < places.size(); i += 2) {
+    largest = std::max(largest, value(i));
+    if (largest > largest_high) return false;
+  }
+  std::ptrdiff_t larger = 0;
+  for (std::size_t i = 1 - high; i < places.size() && larger < many; i += 2) larger += value(i) > largest;
+  return larger == many;
+}
+
+/// Bare files are uint16. Preparation scripts write uint32 and int64 ones, too; read as uint16 every second id of
+/// theirs is 0, and the loss looks splendid.
+void reject_wide_ids(const std::string& where, std::string_view bytes) {
+  if (bytes.size() % 4 != 0) return;
+  const std::span places(reinterpret_cast<const std::uint16_t*>(bytes.data()), bytes.size() / 2);
+  const bool little = holds_high_halves(places, 1);
+  if (!little && !holds_high_halves(places, 0)) return;
+  bool eight_bytes = bytes.size() % 8 == 0;
+  for (std::size_t i = little ? 2 : 0; eight_bytes && i < places.size(); i += 4) {
+    eight_bytes = places[i] == 0 && places[i + 1] == 0;
+  }
+  fail_input(
+      where, "uint16 ids, since there is no header",
+      fmt::format("what seems to be {}-bit {}ids; write them as uint16, or as uint32 behind a header of {} int32 "
+                  "that begins with {}, {} and their number",
+                  eight_bytes ? 64 : 32, little ? "" : "big-endian ", kHeaderInts, kUint32.magic, kUint32.version));
+}
 }  // namespace
 
 TokenShard::TokenShard(const fs::path& path) : path_(path), file_(path) {
@@ -84,6 +121,7 @@ TokenShard::TokenShard(const fs::path& path) : path_(path), file_(path) {
     if (bytes.size() % 2 != 0) {
       fail_input(where, "whole uint16 ids (no header was found)", fmt::format("{} bytes, an odd number", bytes.size()));
     }
+    reject_wide_ids(where, bytes);
     size_ = bytes.size() / 2;
     return;
   }
@@ -162,9 +200,17 @@ void ShardWriter::finish() {
 }
 
 namespace {
-std::vector<fs::path> matches_of(const std::string& pattern) {
-  std::error_code ignored;
-  if (fs::exists(pattern, ignored)) return {pattern};  // also a name that itself holds a `[`
+/// `text` with a backslash before each of `special`, which glob(3) then takes as it stands.
+std::string escaped(std::string_view text, std::string_view special) {
+  std::string out;
+  for (const char c : text) {
+    if (special.find(c) != std::string_view::npos) out += '\\';
+    out += c;
+  }
+  return out;
+}
+
+std::vector<fs::path> glob_matches(const std::string& pattern) {
   glob_t found{};
   std::vector<fs::path> paths;
   if (::glob(pattern.c_str(), GLOB_NOSORT, nullptr, &found) == 0)
@@ -172,6 +218,25 @@ std::vector<fs::path> matches_of(const std::string& pattern) {
   ::globfree(&found);
   std::sort(paths.begin(), paths.end(), [](const fs::path& a, const fs::path& b) { return a.native() < b.native(); });
   return paths;
+}
+
+/// Names of files and folders may themselves hold a `[`, as those of sweeps do (`lr[1e-3]`). A path that is there as it
+/// is written goes before what it matches as a pattern, the whole path first, then its folder.
+std::vector<fs::path> matches_of(const std::string& pattern) {
+  std::error_code ignored;
+  if (fs::exists(pattern, ignored)) return {pattern};
+  std::vector<std::string> readings{pattern};
+  const std::size_t name = pattern.rfind('/') + 1;  // 0 where there is no folder
+  if (name != 0 && fs::is_directory(pattern.substr(0, name), ignored)) {
+    const std::string folder = escaped(std::string_view(pattern).substr(0, name), "[*?\\");
+    readings = {folder + pattern.substr(name), folder + escaped(std::string_view(pattern).substr(name), "[")};
+  } else if (pattern.find('[') != std::string::npos) {
+    readings.push_back(escaped(pattern, "["));
+  }
+  for (const std::string& reading : readings) {
+    if (std::vector<fs::path> paths = glob_matches(reading); !paths.empty()) return paths;
+  }
+  return {};
 }
 }  // namespace
 
@@ -183,7 +248,8 @@ std::vector<fs::path> expand_shards(std::span<const std::string> patterns, std::
     const std::vector<fs::path> matches = matches_of(pattern);
     if (matches.empty())
       fail_input(where, "a shard file or a pattern that matches one",
-                 fmt::format("'{}', which matches no file", pattern));
+                 fmt::format("'{}', which matches no file{}", pattern,
+                             pattern.find('[') == std::string::npos ? "" : " ([ begins a set of characters)"));
     for (const fs::path& path : matches) {
       if (!seen.insert(path.lexically_normal()).second) {
         fail_input(where, "every shard once", fmt::format("'{}' twice", path.string()));

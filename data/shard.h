@@ -2,7 +2,8 @@
 //
 //   header   256 little-endian int32: [0] magic, [1] version, [2] token count, the rest zero
 //            magic 20240520, version 1: uint16 ids follow; magic 20240801, version 7: uint32 ids follow
-//   bare     no header: uint16 ids to the end of the file (nanoGPT's train.bin)
+//   bare     no header: uint16 ids to the end of the file (nanoGPT's train.bin); what seems to hold wider ids is
+//   refused
 #pragma once
 
 #include <cstdint>
@@ -63,7 +64,9 @@ class ShardWriter {
 };
 
 /// Files that the patterns (paths or shell globs `* ? [..]`) name: patterns in their order, the matches of each sorted
-/// by byte value. A pattern without a match and a file named twice are input errors that begin with `where`.
+/// by byte value. Where a folder is there as it is written (`lr[1e-3]/`), only the name behind it is a pattern, and
+/// brackets that match nothing as a set are taken as they stand. A pattern without a match and a file named twice are
+/// input errors that begin with `where`.
 std::vector<std::filesystem::path> expand_shards(std::span<const std::string> patterns, std::string_view where);
 
 template <class T>

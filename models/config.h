@@ -37,10 +37,21 @@ struct Override {
 /// and line, and for an unknown key the nearest known one.
 Configuration load_configuration(const std::string& file_or_preset, const std::vector<Override>& overrides = {});
 
+/// What the tokenizers beside shards are compared with.
+struct TokenizerRule {
+  std::string sha256 = {};  ///< of the tokenizer that weights were trained with; empty: unknown
+  std::string owner = {};   ///< of `sha256`, for errors: "the run runs/first"
+  bool any = false;         ///< --any-tokenizer: differences are taken; where sizes differ, the largest is meant
+};
+
 /// Sets `model.vocab` from the tokenizer.json and meta.json in the folders of the shards (data.train and data.val, or
 /// `shards` where given). Throws when they differ from each other or from a `model.vocab` that was set, and when there
-/// is neither a file nor a value.
-void resolve_vocab(Configuration& configuration, const std::vector<std::filesystem::path>& shards = {});
+/// is neither a file nor a value; unless `rule.any` also when the tokenizers beside two shards, or the one of `rule`
+/// and one of them, are known and have different hashes. Returns the hash of the shards' tokenizer (the first one
+/// known),
+/// "" where none is known.
+std::string resolve_vocab(Configuration& configuration, const std::vector<std::filesystem::path>& shards = {},
+                          const TokenizerRule& rule = {});
 
 /// The configuration as instantiated, every key of the contract, as a JSON object {"model": {…}, "data": {…}, …} in
 /// a fixed order. Data paths are written relative to `folder`, the folder of the file that will hold the text.

@@ -1,6 +1,7 @@
 // The configuration in manifest.json, and the vocabulary beside the shards.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <optional>
 
 #include "data/meta.h"
@@ -114,7 +115,8 @@ Configuration configuration_of_run(const fs::path& folder) {
   return from_parsed(member(manifest, "config", path.string(), "config"), folder, path.string());
 }
 
-void resolve_vocab(Configuration& configuration, const std::vector<fs::path>& shards) {
+std::string resolve_vocab(Configuration& configuration, const std::vector<fs::path>& shards,
+                          const TokenizerRule& rule) {
   std::vector<fs::path> files = shards;
   if (files.empty()) {
     const auto add = [&](const std::vector<std::string>& patterns, std::string_view where) {
@@ -126,12 +128,23 @@ void resolve_vocab(Configuration& configuration, const std::vector<fs::path>& sh
   }
   std::int64_t& vocab = configuration.model.vocab;
   std::string said_by = "model.vocab";
+  std::string tokenizer, known = rule.sha256, owner = rule.owner;
+  const bool takes_largest = rule.any && vocab == 0;
   std::set<fs::path> folders;
   for (const fs::path& file : files) {
     if (!folders.insert(file.parent_path()).second) continue;
     const std::optional<std::uint32_t> size = vocabulary_beside(file);
     if (!size) continue;
-    if (vocab == 0) {
+    const std::string sha256 = tokenizer_beside(file, rule.any);
+    if (!rule.any && !sha256.empty() && !known.empty() && sha256 != known) {
+      fail_input(file.string(), fmt::format("tokens of the tokenizer of {}, of SHA-256 {}", owner, known),
+                 fmt::format("those of another one, of SHA-256 {}; --any-tokenizer takes them", sha256));
+    }
+    if (tokenizer.empty()) tokenizer = sha256;
+    if (known.empty()) known = sha256, owner = file.string();
+    if (rule.any) {
+      if (takes_largest) vocab = std::max<std::int64_t>(vocab, *size);
+    } else if (vocab == 0) {
       vocab = *size;
       said_by = fmt::format("the tokenizer beside {}", file.string());
     } else if (vocab != *size) {
@@ -143,6 +156,7 @@ void resolve_vocab(Configuration& configuration, const std::vector<fs::path>& sh
     fail_input("model.vocab", "a number, since neither tokenizer.json nor meta.json beside the shards tells one",
                "none");
   }
+  return tokenizer;
 }
 
 }  // namespace isoloss

@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <numeric>
 
@@ -70,6 +71,39 @@ TEST_CASE("bare uint16 files") {
   CHECK(shard[2] == 50256);
 }
 
+TEST_CASE("bare files of wider ids are refused, bare uint16 files are not") {
+  const TemporaryFolder folder;
+  const auto error_of_bare = [&](const std::string& content) {
+    const auto path = folder.write("bare.bin", content);
+    return input_error([&] { TokenShard shard(path); });
+  };
+  const auto big_endian = [](std::string bytes, std::size_t width) {
+    for (std::size_t i = 0; i < bytes.size(); i += width) std::reverse(&bytes[i], &bytes[i] + width);
+    return bytes;
+  };
+  // Vocabularies of four ids (as for DNA), of bytes, of GPT-2 and of 128,256 ids.
+  for (const std::uint32_t vocabulary : {4u, 256u, 50257u, 128256u}) {
+    CAPTURE(vocabulary);
+    std::vector<std::uint32_t> wide;
+    std::vector<std::uint64_t> widest;
+    std::vector<std::uint16_t> narrow;
+    for (std::uint32_t i = 0; i < 1000; ++i) {
+      wide.push_back(i * 2654435761u % 1000003u % vocabulary);
+      widest.push_back(wide.back());
+      narrow.push_back(static_cast<std::uint16_t>(wide.back()));
+    }
+    CHECK(contains(error_of_bare(packed(wide)),
+                   "bare.bin] expected uint16 ids, since there is no header, got what "
+                   "seems to be 32-bit ids; write them as uint16, or as uint32 behind"));
+    CHECK(contains(error_of_bare(packed(widest)), "64-bit ids"));
+    CHECK(contains(error_of_bare(big_endian(packed(wide), 4)), "32-bit big-endian ids"));
+    CHECK(contains(error_of_bare(big_endian(packed(widest), 8)), "64-bit big-endian ids"));
+    CHECK(error_of_bare(packed(narrow)) == "");
+  }
+  CHECK(error_of_bare(std::string(1000, '\0')) == "");                    // one id over and over
+  CHECK(error_of_bare(packed<std::uint16_t>({5, 0, 7, 0, 9, 0})) == "");  // too few to tell
+}
+
 TEST_CASE("every malformed shard is one error that names the file and what is wrong") {
   const TemporaryFolder folder;
   const std::string ids = packed<std::uint16_t>({1, 2, 3, 4});
@@ -120,9 +154,37 @@ TEST_CASE("globs: patterns in order, matches sorted, nothing matched or matched 
   CHECK(names({"train_*.bin"}) == "train_000000.bin train_000001.bin train_000010.bin ");
   CHECK(names({"val_000000.bin", "train_00000[01].bin"}) == "val_000000.bin train_000000.bin train_000001.bin ");
   CHECK(names({"a[1].bin"}) == "a[1].bin ");
-  CHECK(contains(input_error([&] { names({"none_*.bin"}); }), "[data.train] expected"));
+  const std::string none = input_error([&] { names({"none_*.bin"}); });
+  CHECK(contains(none, "[data.train] expected"));
+  CHECK_FALSE(contains(none, "set of characters"));
   CHECK(contains(input_error([&] { names({"train_*.bin", "train_000001.bin"}); }), "twice"));
   CHECK(contains(input_error([&] { names({}); }), "empty list"));
+}
+
+TEST_CASE("globs: brackets in the names of folders and files") {
+  const TemporaryFolder folder;
+  for (const char* name : {"lr[1e-3]/train_0.bin", "lr[1e-3]/train_1.bin", "lr1/train_0.bin", "lr2/x[1]_0.bin",
+                           "lr2/seed*/train_0.bin", "lr2/seed1/train_0.bin", "back\\[1]/train_0.bin"}) {
+    folder.write(name, "xx");
+  }
+  const auto found = [&](const std::string& pattern) {
+    std::string all;
+    for (const auto& path : expand_shards(std::vector{(folder.path() / pattern).string()}, "data.train")) {
+      all += path.lexically_relative(folder.path()).string() + " ";
+    }
+    return all;
+  };
+  // The folder is there as it is written, so lr1, which the set would match, is not meant.
+  CHECK(found("lr[1e-3]/train_*.bin") == "lr[1e-3]/train_0.bin lr[1e-3]/train_1.bin ");
+  CHECK(found("lr[1e-3]/train_[1].bin") == "lr[1e-3]/train_1.bin ");
+  CHECK(found("lr[12]/train_*.bin") == "lr1/train_0.bin ");
+  CHECK(found("lr2/x[1]_*.bin") == "lr2/x[1]_0.bin ");
+  CHECK(found("lr2/seed*/train_*.bin") == "lr2/seed*/train_0.bin ");
+  CHECK(found("lr2/seed?/train_*.bin") == "lr2/seed*/train_0.bin lr2/seed1/train_0.bin ");
+  CHECK(found("back\\[1]/train_*.bin") == "back\\[1]/train_0.bin ");
+  CHECK(found("*r[1e-3]/train_*.bin") == "lr1/train_0.bin ");
+  CHECK(found("*r[1e-3]/train_1.bin") == "lr[1e-3]/train_1.bin ");
+  CHECK(contains(input_error([&] { found("lr[3]/train_*.bin"); }), "matches no file ([ begins a set of characters)"));
 }
 
 }  // namespace isoloss

@@ -68,6 +68,14 @@ TEST_CASE("train: bad configurations and data") {
       {"odd shard", {"--set", "data.train=" + workspace.path("odd.bin")}, 2, "odd.bin"},
       {"truncated shard", {"--set", "data.train=" + workspace.path("truncated.bin")}, 2, "truncated.bin"},
       {"id beyond the vocabulary", {"--set", "data.train=" + workspace.path("beyond.bin")}, 2, "beyond.bin"},
+      {"id beyond the vocabulary in validation data",
+       {"--set", "data.val=" + workspace.path("beyond.bin")},
+       2,
+       "beyond.bin token 0] expected an id below the vocabulary of 257, got 599"},
+      {"id beyond the vocabulary in the second of two validation shards",
+       {"--set", "data.val=[\"" + workspace.tokens() + "/val_000000.bin\", \"" + workspace.path("beyond.bin") + "\"]"},
+       2,
+       "beyond.bin token 0]"},
       {"vocabulary against the tokenizer", {"--set", "model.vocab=300"}, 2, "model.vocab"},
       {"context longer than the data",
        {"--set", "model.context=4096000", "--set", "run.batch_tokens=4096000", "--set", "run.micro_batch=1", "--set",
@@ -248,15 +256,22 @@ TEST_CASE("evaluate and generate: text of another tokenizer, and a run that is n
     const ProcessResult checked = run({program(name), "--run", run_folder, "--device", "check", "--tokens", "32"});
     CHECK_MESSAGE(checked.exit_code == 0, checked.err);
   }
+  put_file(workspace.path("beyond.bin"), read_file(workspace.tokens() + "/val_000000.bin"));
+  {
+    std::fstream shard(workspace.path("beyond.bin"), std::ios::in | std::ios::out | std::ios::binary);
+    shard.seekp(1024 + 2 * 70).write("\x57\x02", 2);  // token 70, behind what is evaluated
+  }
+  check_bad({program("evaluate"), "--run", run_folder, "--data", workspace.tokens() + "/train_000000.bin",
+             workspace.path("beyond.bin"), "--tokens", "32"},
+            2, "beyond.bin token 70] expected an id below the vocabulary of 257, got 599");
   // The same ids, beside a tokenizer that does not know them all.
   const std::string other = workspace.path("other");
   REQUIRE(run({program("tokenize"), "builtin:stories:1", "--tokenizer", "bpe:300", "--out", other}).exit_code == 0);
   check_bad({program("evaluate"), "--run", run_folder, "--data", other + "/val_000000.bin"}, 2,
-            "expected tokens of a vocabulary of 257");
+            "expected tokens of the tokenizer of the run");
   fs::copy_file(other + "/tokenizer.json", workspace.tokens() + "/tokenizer.json",
                 fs::copy_options::overwrite_existing);
-  check_bad({program("generate"), "--run", run_folder, "--prompt", "the"}, 2,
-            "expected the run's tokenizer, of 257 ids, got one of 300");
+  check_bad({program("generate"), "--run", run_folder, "--prompt", "the"}, 2, "expected the tokenizer of the run");
 }
 
 TEST_CASE("evaluate and generate: what is not there") {

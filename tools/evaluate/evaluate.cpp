@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "data/meta.h"
 #include "data/tokenizer.h"
 #include "engine/training_model.h"
 #include "kernels/core/error.h"
@@ -15,6 +16,7 @@
 #include "models/transformer.h"
 #include "models/weights.h"
 #include "tools/common/device.h"
+#include "tools/common/origin.h"
 #include "tools/common/program.h"
 #include "tools/common/saved_model.h"
 #include "tools/common/usage.h"
@@ -28,7 +30,7 @@ struct Options {
   std::string run, weights, config;
   std::vector<std::string> data;
   std::int64_t tokens = 0;
-  bool json = false;
+  bool json = false, any_tokenizer = false;
   DeviceOptions device;
 };
 
@@ -41,16 +43,30 @@ SavedModel saved_model(const Options& options) {
   return {load_configuration(options.config), options.weights};
 }
 
+/// The tokenizer.json that the ids of all `shards` belong to; empty where there is none, or more than one.
+fs::path tokenizer_of_all(const std::vector<fs::path>& shards) {
+  const fs::path file = shards.front().parent_path() / "tokenizer.json";
+  if (!fs::exists(file)) return {};
+  const std::string identity = tokenizer_identity(file);
+  const bool all = std::ranges::all_of(
+      shards, [&](const fs::path& shard) { return tokenizer_beside(shard, /*any_tokenizer=*/true) == identity; });
+  return all ? file : fs::path();
+}
+
 /// Bytes of text that the evaluated targets stand for; nothing where the tokenizer is not known.
-std::optional<double> bytes_of_targets(const EvalWindows& windows, std::int64_t context, const fs::path& folder) {
-  const fs::path file = folder / "tokenizer.json";
-  if (!fs::exists(file)) return std::nullopt;
+std::optional<double> bytes_of_targets(const EvalWindows& windows, std::int64_t context,
+                                       const std::vector<fs::path>& shards) {
+  const fs::path file = tokenizer_of_all(shards);
+  if (file.empty()) return std::nullopt;
   const Tokenizer tokenizer = load_tokenizer(file.string());
   std::vector<std::int32_t> inputs(static_cast<std::size_t>(context)), targets(inputs.size());
   double bytes = 0;
   for (std::uint64_t window = 0; window < windows.windows(); ++window) {
     windows.batch(window, 1, inputs.data(), targets.data());
-    for (const std::int32_t id : targets) bytes += tokenizer.bytes_of_token(static_cast<std::uint32_t>(id));
+    for (const std::int32_t id : targets) {
+      if (static_cast<std::uint32_t>(id) >= tokenizer.vocab_size()) return std::nullopt;
+      bytes += tokenizer.bytes_of_token(static_cast<std::uint32_t>(id));
+    }
   }
   return bytes;
 }
@@ -61,8 +77,13 @@ int evaluate_weights(const Options& options) {
   const std::vector<std::string>& patterns = options.data.empty() ? configuration.run.data.val : options.data;
   if (patterns.empty()) fail_input("--data", "token shards to evaluate on", "none");
   const std::vector<fs::path> files = expand_shards(patterns, options.data.empty() ? "data.val" : "--data");
-  resolve_vocab(configuration, files);  // text of another tokenizer has no loss to speak of
+  TokenizerRule tokenizer = options.run.empty() ? tokenizer_of_weights(saved.weights) : tokenizer_of_run(options.run);
+  tokenizer.any = options.any_tokenizer;
+  resolve_vocab(configuration, files, tokenizer);  // text of another tokenizer has no loss to speak of
   const TokenDataset data(files);
+  if (!options.any_tokenizer) {
+    options.data.empty() && !options.run.empty() ? expect_data_of_run(options.run, data) : expect_tokenized(data);
+  }
   data.check_ids(static_cast<std::uint64_t>(configuration.model.vocab));
   const EvalWindows windows(data, configuration.model.context, static_cast<std::uint64_t>(options.tokens), "--tokens");
 
@@ -87,7 +108,7 @@ int evaluate_weights(const Options& options) {
   if (interrupted()) return kInterrupted;
 
   const double perplexity = std::exp(result.loss);
-  const auto bytes = bytes_of_targets(windows, configuration.model.context, files.front().parent_path());
+  const auto bytes = bytes_of_targets(windows, configuration.model.context, files);
   const double bits =
       bytes && *bytes > 0 ? result.loss * static_cast<double>(result.tokens) / (std::log(2.0) * *bytes) : NAN;
   if (options.json) {
@@ -124,6 +145,7 @@ int main(int argc, char** argv) {
         app.add_option("--tokens", options.tokens, "At most so many targets; 0: all")
             ->check(whole_number<std::int64_t>());
         app.add_flag("--json", options.json, "One JSON object instead of a table");
+        app.add_flag("--any-tokenizer", options.any_tokenizer, "Also shards of another tokenizer than the weights'");
         options.device.add_to(app, /*check=*/true);
       },
       [&] { return evaluate_weights(options); });

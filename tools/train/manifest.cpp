@@ -26,11 +26,6 @@ std::vector<DataFileRecord> files_of(const TokenDataset& data) {
   return files;
 }
 
-std::string tokenizer_hash(const TokenDataset& data) {
-  const fs::path file = data.shards().front().path().parent_path() / "tokenizer.json";
-  return fs::exists(file) ? sha256_of_file(file) : "";
-}
-
 /// The first file of `before` that is another one now, as the end of an error; "" when none is.
 std::string changed_file(const std::vector<DataFileRecord>& before, const std::vector<DataFileRecord>& now) {
   const auto text = [](const std::vector<DataFileRecord>& files, std::size_t at) {
@@ -57,7 +52,7 @@ Manifest describe_run(const Configuration& configuration, const std::string& con
   manifest.flops_per_token = plan.step_cost().flops / static_cast<double>(configuration.run.run.batch_tokens);
   manifest.train = files_of(train);
   manifest.val = files_of(val);
-  manifest.tokenizer_sha256 = tokenizer_hash(train);
+  manifest.tokenizer_sha256 = identity.tokenizer_sha256;
   manifest.eval_sha256 = validation.sha256();
   manifest.eval_tokens = validation.tokens();
   manifest.eval_windows = validation.windows();
@@ -88,9 +83,13 @@ void expect_same_data(const Manifest& before, const Manifest& now, const std::st
       fail_input(where, "the data that the run was started with", fmt::format("other data: {} {}", what, changed));
     }
   };
+  if (before.tokenizer_sha256 != now.tokenizer_sha256) {
+    const auto text = [](const std::string& hash) { return hash.empty() ? "unknown" : "of SHA-256 " + hash; };
+    expect_same("the tokenizer",
+                fmt::format("was {} and is {}", text(before.tokenizer_sha256), text(now.tokenizer_sha256)));
+  }
   expect_same("data.train, file", changed_file(before.train, now.train));
   expect_same("data.val, file", changed_file(before.val, now.val));
-  if (before.tokenizer_sha256 != now.tokenizer_sha256) expect_same("the tokenizer", "beside the shards is another one");
 }
 
 std::string first_difference(const std::string& before, const std::string& now) {

@@ -12,7 +12,8 @@ namespace isoloss {
 
 struct RunIdentity {
   std::string name, device, gpu, sweep_label;
-  std::string init_from;  ///< path of the weights to start from; empty: the seed's
+  std::string init_from;         ///< path of the weights to start from; empty: the seed's
+  std::string tokenizer_sha256;  ///< of the shards; empty: unknown
 };
 
 Manifest describe_run(const Configuration& configuration, const std::string& config_json, const TrainingPlan& plan,

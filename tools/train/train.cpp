@@ -18,6 +18,7 @@
 #include "models/weights.h"
 #include "tools/common/device.h"
 #include "tools/common/lock.h"
+#include "tools/common/origin.h"
 #include "tools/common/program.h"
 #include "tools/common/usage.h"
 #include "tools/train/manifest.h"
@@ -33,7 +34,7 @@ struct Options {
   std::string config;
   std::vector<std::string> set;
   std::string out, init_from, sweep_label;
-  bool resume = false, plan = false, profile = false;
+  bool resume = false, plan = false, profile = false, any_tokenizer = false;
   DeviceOptions device;
 };
 
@@ -112,7 +113,10 @@ int train(const Options& options) {
   Configuration configuration = load_configuration(options.config, overrides);
   const RunConfig& config = configuration.run;
   check_device(configuration, device_kind(options.device));
-  if (!options.plan || !config.data.train.empty()) resolve_vocab(configuration);
+  TokenizerRule rule = options.init_from.empty() ? TokenizerRule() : tokenizer_of_weights(options.init_from);
+  rule.any = options.any_tokenizer;
+  std::string tokenizer;
+  if (!options.plan || !config.data.train.empty()) tokenizer = resolve_vocab(configuration, {}, rule);
   if (configuration.model.vocab == 0) fail_input("model.vocab", "a vocabulary, where no data says it", "none");
 
   for (const std::string& line : surprises(config)) warn(line);
@@ -166,7 +170,8 @@ int train(const Options& options) {
   const std::string gpu = device.machine.on_host() ? "" : device.machine.cuda().name();
   const Manifest manifest =
       describe_run(configuration, config_json, plan, train_data, val_data, validation,
-                   {folder.filename().string(), device.name, gpu, options.sweep_label, options.init_from});
+                   {folder.filename().string(), device.name, gpu, options.sweep_label, options.init_from, tokenizer});
+  if (!options.any_tokenizer) expect_tokenized(train_data, manifest.train), expect_tokenized(val_data, manifest.val);
   if (resume) expect_same_data(read_manifest(folder), manifest, folder.string());
   expect_fits(plan, graphs, config, device.machine);
   TrainingModel model(std::move(plan), config, device.machine);
@@ -224,6 +229,8 @@ int main(int argc, char** argv) {
         app.add_option("--init-from", options.init_from, "Start from these weights (safetensors)");
         app.add_flag("--plan", options.plan, "Print nodes, memory and FLOPs, and train nothing");
         app.add_flag("--profile", options.profile, "Print time, FLOP/s and bytes/s op by op at the end");
+        app.add_flag("--any-tokenizer", options.any_tokenizer,
+                     "Also shards or weights of different tokenizers; ids are checked against the vocabulary alone");
         app.add_option("--sweep-label", options.sweep_label, "JSON that goes into the manifest")->group("");
         options.device.add_to(app, /*check=*/true);
       },
