@@ -7,7 +7,8 @@
 //   }
 //
 // What is checked, for the forward op and for the backward op its gradient record names:
-// - gradients (double, through the record and its aliases) against central differences of an asymmetric loss;
+// - gradients (double, through the record and its aliases) against central differences of an asymmetric loss, in programs
+//   without a cuda device;
 // - cpu against ref by error policy: the error against the double reference may be at most `error_multiple` times the
 //   error that the float reference makes, plus one rounding of the largest element;
 // - in programs with a cuda device, instead: cuda in float and in bf16 against ref by the same policy, where the plain
