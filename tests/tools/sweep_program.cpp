@@ -33,9 +33,9 @@ bool finished(const SweepFolder& folder, const std::string& run) {
 
 bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
 
-/// Waits (at most ten seconds) until a run has logged something.
+/// Waits until a run has logged something; ten minutes at most, which is far more than a loaded machine takes.
 void wait_for_log(const SweepFolder& folder, const std::string& run) {
-  for (int i = 0; i < 1000 && folder.read("out/" + run + "/log.jsonl").empty(); ++i) ::usleep(10'000);
+  for (int i = 0; i < 60'000 && folder.read("out/" + run + "/log.jsonl").empty(); ++i) ::usleep(10'000);
   REQUIRE(!folder.read("out/" + run + "/log.jsonl").empty());
 }
 
