@@ -1,7 +1,9 @@
-// The product of the matrices that a warp holds in its registers. Kernels spend most of their time on the host in here,
-// so this is compiled with optimisation, and without sanitizers: it touches registers only, whose sizes are types.
+// Products of matrices: of those that a warp holds in its registers, and a row of those of host_device.cpp. Kernels
+// spend most of their time on the host in here, so this is compiled with optimisation, and without sanitizers: it
+// touches no memory but registers and the host's own copies.
 #include "kernels/core/bf16.h"
 #include "simt/arithmetic.h"
+#include "simt/host_device.h"
 #include "simt/ptx_host.h"
 
 namespace simt {
@@ -32,6 +34,10 @@ void multiply_what_met(Meeting& meeting) {
   each_lane([&](unsigned, unsigned group, unsigned pair, float* after) {
     for (unsigned h = 0; h < 2; ++h) after[h] = sums[group][pair + h], after[2 + h] = sums[group + 8][pair + h];
   });
+}
+
+void add_multiple(float factor, const float* row, std::int64_t count, float* to) {
+  for (std::int64_t j = 0; j < count; ++j) to[j] += factor * row[j];
 }
 
 }  // namespace simt
