@@ -1,4 +1,6 @@
 // Accidents: SIGKILL at random moments, polite signals, a full disk, torn checkpoints.
+#include <fcntl.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -48,12 +50,23 @@ std::size_t lines_of_log(const std::string& folder) {
   return static_cast<std::size_t>(std::count(log.begin(), log.end(), '\n'));
 }
 
-bool has_checkpoint(const std::string& folder) {
-  if (!fs::exists(folder + "/checkpoints")) return false;
-  for (const auto& entry : fs::directory_iterator(folder + "/checkpoints")) {
-    if (entry.path().extension() != ".tmp") return true;
+std::size_t checkpoints_in(const std::string& folder) {
+  std::size_t count = 0;
+  std::error_code none_yet;
+  for (const auto& entry : fs::directory_iterator(folder + "/checkpoints", none_yet)) {
+    count += entry.path().extension() != ".tmp" ? 1 : 0;
   }
-  return false;
+  return count;
+}
+bool has_checkpoint(const std::string& folder) { return checkpoints_in(folder) > 0; }
+
+/// `signal`, as soon as the run in `folder` has logged `steps` more steps: at no time of the clock, since a machine
+/// that does other work may take long to start a program.
+ProcessOptions signal_after_steps(int signal, const std::string& folder, std::size_t steps) {
+  ProcessOptions options;
+  options.signal = signal;
+  options.signal_when = [folder, wanted = lines_of_log(folder) + steps] { return lines_of_log(folder) >= wanted; };
+  return options;
 }
 
 /// A finished run as a kill just before its end would have left it.
@@ -144,11 +157,9 @@ TEST_CASE("SIGINT and SIGTERM: the step is finished, the newest checkpoint is of
   for (const int signal : {SIGINT, SIGTERM}) {
     CAPTURE(signal);
     const std::string name = "signalled" + std::to_string(signal);
-    ProcessOptions options;
-    options.signal = signal;
-    options.signal_after_seconds = 0.4;
     const ProcessResult result =
-        run(workspace.train(name, {"--set", "run.steps=100000", "--set", "run.checkpoint_every=0"}), options);
+        run(workspace.train(name, {"--set", "run.steps=100000", "--set", "run.checkpoint_every=0"}),
+            signal_after_steps(signal, workspace.path(name), 20));
     CHECK_MESSAGE(result.exit_code == 130, result.err);
     const std::string log = read_file(workspace.path(name) + "/log.jsonl");
     CHECK(log.ends_with("}\n"));
@@ -198,10 +209,8 @@ TEST_CASE("a run that goes on on another device says that its bits will differ, 
   const std::vector<std::string> long_run = {"--set", "run.steps=100000", "--set", "run.checkpoint_every=0"};
   const auto interrupted = [&](std::vector<std::string> more) {
     more.insert(more.end(), long_run.begin(), long_run.end());
-    ProcessOptions options;
-    options.signal = SIGINT;
-    options.signal_after_seconds = 0.6;
-    const ProcessResult result = run(workspace.train("moved", more), options);
+    const ProcessResult result =
+        run(workspace.train("moved", more), signal_after_steps(SIGINT, workspace.path("moved"), 5));
     CHECK_MESSAGE(result.exit_code == 130, result.err);
     return result.err;
   };
@@ -215,16 +224,22 @@ TEST_CASE("a signal ends at once what only waits for its input") {
   const Workspace workspace;
   const std::string pipe = workspace.path("pipe");
   REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  const int ours = ::open(pipe.c_str(), O_RDWR | O_CLOEXEC);
   ProcessOptions interrupt;
   interrupt.signal = SIGINT;
-  interrupt.signal_after_seconds = 1;
+  interrupt.signal_when = [&] {  // what was in the pipe has been read
+    int left = 0;
+    return ::ioctl(ours, FIONREAD, &left) == 0 && left == 0;
+  };
   // Opened for reading and writing, so that it never ends.
   for (const std::string command : {"tokenize --tokenizer bytes --ids <>", "tokenize --tokenizer bytes --decode <>",
                                     "ceg /dev/stdin --baseline b <>"}) {
     CAPTURE(command);
+    REQUIRE(::write(ours, "1\n", 2) == 2);
     const ProcessResult result = run({"/bin/sh", "-c", "exec " + program("") + command + pipe}, interrupt);
     CHECK(result.exit_code == 130);
   }
+  ::close(ours);
 }
 
 TEST_CASE("a full disk is one line and exit 1; what was there stays, and the run goes on when there is room") {
@@ -241,7 +256,7 @@ TEST_CASE("a full disk is one line and exit 1; what was there stays, and the run
   // The same with a checkpoint before it.
   ProcessOptions interrupt;
   interrupt.signal = SIGINT;
-  interrupt.signal_after_seconds = 0.3;
+  interrupt.signal_when = [&] { return has_checkpoint(workspace.path("later")); };
   const std::vector<std::string> long_run{"--set", "run.steps=2000"};
   REQUIRE(run(workspace.train("later", long_run), interrupt).exit_code == 130);
   const auto checkpoints = [&] {
@@ -265,7 +280,7 @@ TEST_CASE("a checkpoint cut short is passed over for the one before it") {
   REQUIRE(run(workspace.train("whole")).exit_code == 0);
   ProcessOptions interrupt;
   interrupt.signal = SIGKILL;
-  interrupt.signal_after_seconds = 1.0;
+  interrupt.signal_when = [&] { return checkpoints_in(workspace.path("cut")) >= 3; };
   run(workspace.train("cut", {"--set", "run.steps=40"}), interrupt);
   if (fs::exists(workspace.path("cut") + "/model.safetensors")) {
     pretend_unfinished(workspace.path("cut"));  // this machine was quick

@@ -7,7 +7,9 @@
 //   }
 //
 // What is checked, for the forward op and for the backward op its gradient record names:
-// - gradients (double, through the record and its aliases) against central differences of an asymmetric loss;
+// - gradients (double, through the record and its aliases) against central differences of an asymmetric loss, in
+// programs
+//   without a cuda device;
 // - cpu against ref by error policy: the error against the double reference may be at most `error_multiple` times the
 //   error that the float reference makes, plus one rounding of the largest element;
 // - in programs with a cuda device, instead: cuda in float and in bf16 against ref by the same policy, where the plain
@@ -78,6 +80,8 @@ struct OpCase {
   /// On cuda, whether an output is wanted decides how others are computed (linear's pre: by an epilogue of the library,
   /// by another of its algorithms, or by a kernel of ours): skipping it keeps the bound instead of the bits.
   bool library_decides = false;
+  /// Programs without a device do not have this case, so those with one compare its gradients with finite differences.
+  bool only_with_device = false;
   /// Results that a bf16 run computes from intermediates stored in bf16 (logits, dlogits, dpre): although they are
   /// float32 themselves, they are compared as precisely as bf16 results are.
   std::vector<std::string> through_bf16 = {};

@@ -27,7 +27,10 @@ class GradientCheck {
     base_ = evaluate(inputs_);
     choose_loss();
     std::vector<Operand> backward_inputs = propagate();
-    for (std::size_t i = 0; i < inputs_.size(); ++i) compare(i);
+    // Finite differences are of ref alone, and are left to programs without a device where those have the case, too.
+    if (!has_cuda() || test_.only_with_device) {
+      for (std::size_t i = 0; i < inputs_.size(); ++i) compare(i);
+    }
     for (Operand& operand : backward_inputs) operand.values = rounded(std::move(operand.values));
     return backward_inputs;
   }

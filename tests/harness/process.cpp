@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <regex>
@@ -17,10 +16,6 @@
 namespace isoloss::test {
 
 namespace {
-double now_seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
 struct Pipe {
   int ends[2];
   Pipe() {
@@ -56,16 +51,12 @@ ProcessResult run(const std::vector<std::string>& arguments, const ProcessOption
   std::signal(SIGPIPE, SIG_IGN);
 
   ProcessResult result;
-  const double start = now_seconds();
   bool signalled = options.signal == 0;
-  const auto signal_due = [&] {
-    return options.signal_when ? options.signal_when() : now_seconds() - start >= options.signal_after_seconds;
-  };
   std::size_t sent = 0;
   if (options.input.empty()) ::close(std::exchange(in.ends[1], -1));
   pollfd polled[3] = {{out.ends[0], POLLIN, 0}, {err.ends[0], POLLIN, 0}, {in.ends[1], POLLOUT, 0}};
   while (polled[0].fd >= 0 || polled[1].fd >= 0) {
-    if (!signalled && signal_due()) ::kill(child, options.signal), signalled = true;
+    if (!signalled && options.signal_when()) ::kill(child, options.signal), signalled = true;
     ::poll(polled, 3, signalled ? 1000 : 1);
     for (int i = 0; i < 2; ++i) {
       if (polled[i].fd < 0 || (polled[i].revents & (POLLIN | POLLHUP | POLLERR)) == 0) continue;

@@ -11,11 +11,11 @@
 namespace isoloss::test {
 
 struct ProcessOptions {
-  std::string input;                  ///< standard input
-  std::uint64_t file_bytes = 0;       ///< > 0: no file may grow beyond this, as on a full disk
-  double signal_after_seconds = 0;    ///< > 0: send `signal` then, unless the program has ended
-  std::function<bool()> signal_when;  ///< alternatively: send `signal` as soon as this holds; asked every millisecond
+  std::string input;             ///< standard input
+  std::uint64_t file_bytes = 0;  ///< > 0: no file may grow beyond this, as on a full disk
+  /// Sent as soon as `signal_when` holds, which is asked every millisecond, unless the program has ended.
   int signal = 0;
+  std::function<bool()> signal_when;
 };
 
 struct ProcessResult {

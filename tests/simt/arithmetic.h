@@ -20,36 +20,63 @@ inline double power_of_two(int exponent) {
   return std::bit_cast<double>(static_cast<std::uint64_t>(exponent + 1023) << 52);
 }
 
-/// Sixteen operands of a sum.
-struct SumOperands {
+/// A row of the left operand of a product of matrices.
+struct LeftRow {
   double value[16];
   int exponent[16];
   void set(unsigned k, float operand) { value[k] = static_cast<double>(operand), exponent[k] = exponent_of(operand); }
 };
+// Eight columns are summed side by side; compilers turn these types into vector instructions.
+typedef double Doubles8 __attribute__((vector_size(64)));
+typedef std::int64_t Flags8 __attribute__((vector_size(64)));
+typedef std::int32_t Integers8 __attribute__((vector_size(32)));
 
-/// sum + left · right as the tensor cores of an H100 compute it: the sixteen products, which are exact, and the sum are
-/// cut off two bits below the last bit that a float with the largest of their exponents has, added, and cut off again
-/// to a float. Source: Khattak and Mikaitis, "Accurate Models of NVIDIA Tensor Cores", arXiv 2512.07004. (An A100 does
-/// the same with eight products at a time.) A plain sum of floats would be rather more exact than the hardware.
-inline float tensor_core_sum(float sum, const SumOperands& left, const SumOperands& right) {
-  int exponent = exponent_of(sum);
-  double products[16];
+struct RightColumns {
+  Doubles8 value[16];
+  Integers8 exponent[16];
+  void set(unsigned k, unsigned column, float operand) {
+    value[k][column] = static_cast<double>(operand), exponent[k][column] = exponent_of(operand);
+  }
+};
+
+/// sums += left · right as the tensor cores of an H100 compute it: the sixteen products of a sum, which are exact, and
+/// the sum are cut off two bits below the last bit that a float with the largest of their exponents has, added, and cut
+/// off again to a float. Source: Khattak and Mikaitis, "Accurate Models of NVIDIA Tensor Cores", arXiv 2512.07004. (An
+/// A100 does the same with eight products at a time.) A plain sum of floats would be rather more exact than the
+/// hardware.
+inline void tensor_core_sums(float (&sums)[8], const LeftRow& left, const RightColumns& right) {
+  Integers8 exponents;
+  for (int c = 0; c < 8; ++c) exponents[c] = exponent_of(sums[c]);
   for (int k = 0; k < 16; ++k) {
-    products[k] = left.value[k] * right.value[k];
-    const int of_product = left.exponent[k] + right.exponent[k];
-    exponent = of_product > exponent ? of_product : exponent;
+    const Integers8 of_products = left.exponent[k] + right.exponent[k];
+    exponents = of_products > exponents ? of_products : exponents;
   }
-  if (exponent > 127) {  // infinities, NaN, and sums that may become infinite
-    double plain = static_cast<double>(sum);
-    for (const double product : products) plain += product;
-    return static_cast<float>(plain);
+  Doubles8 before, scales;
+  Flags8 cut_off;  // all but infinities, NaN, and sums that may become infinite
+  bool all = true;
+  for (int c = 0; c < 8; ++c) {
+    const int exponent = exponents[c];
+    before[c] = static_cast<double>(sums[c]);
+    cut_off[c] = exponent <= 127 ? -1 : 0, all = all && exponent <= 127;
+    scales[c] = power_of_two(25 - (exponent > 127 ? 127 : exponent > -133 ? exponent : -133));
   }
-  const double scale = power_of_two(25 - (exponent > -133 ? exponent : -133));
-  const auto cut = [scale](double term) { return static_cast<double>(static_cast<std::int32_t>(term * scale)); };
-  double total = cut(static_cast<double>(sum));
-  for (const double product : products) total += cut(product);
-  const auto bits = std::bit_cast<std::uint64_t>(total / scale) & ~((std::uint64_t{1} << 29) - 1);
-  return static_cast<float>(std::bit_cast<double>(bits));
+  // Cut off, terms are whole numbers of at most 31 bits, so that their sum is exact.
+  const Doubles8 nothing{};
+  Doubles8 terms = before * scales;
+  Doubles8 totals = __builtin_convertvector(__builtin_convertvector(cut_off ? terms : nothing, Integers8), Doubles8);
+  for (int k = 0; k < 16; ++k) {
+    terms = left.value[k] * right.value[k] * scales;
+    totals += __builtin_convertvector(__builtin_convertvector(cut_off ? terms : nothing, Integers8), Doubles8);
+  }
+  totals /= scales;
+  for (int c = 0; c < 8; ++c) {
+    const double total = totals[c];
+    const auto bits = std::bit_cast<std::uint64_t>(total) & ~((std::uint64_t{1} << 29) - 1);
+    sums[c] = static_cast<float>(std::bit_cast<double>(bits));
+  }
+  if (all) return;
+  for (int k = 0; k < 16; ++k) before += left.value[k] * right.value[k];
+  for (int c = 0; c < 8; ++c) sums[c] = cut_off[c] != 0 ? sums[c] : static_cast<float>(before[c]);
 }
 
 /// An error of `ulp` units in the last place, up or down by bits of `draw`: a function of the operands alone, as in

@@ -160,12 +160,15 @@ TEST_CASE("a vector is stored at multiples of its size") {
 
 TEST_CASE("tensor cores cut off what they align and what they return") {
   const auto sum_of = [](float sum, float left, float right, int products) {
-    simt::SumOperands a, b;
-    for (int k = 0; k < 16; ++k) {
-      a.set(static_cast<unsigned>(k), k < products ? left : 0.0f);
-      b.set(static_cast<unsigned>(k), right);
+    simt::LeftRow row;
+    simt::RightColumns columns;
+    for (unsigned k = 0; k < 16; ++k) {
+      row.set(k, k < static_cast<unsigned>(products) ? left : 0.0f);
+      for (unsigned c = 0; c < 8; ++c) columns.set(k, c, c == 5 ? right : c % 2 == 0 ? INFINITY : 2.0f);
     }
-    return simt::tensor_core_sum(sum, a, b);
+    float sums[8] = {3, 3, 3, 3, 3, sum, 3, 3};  // what the other columns hold does not matter
+    simt::tensor_core_sums(sums, row, columns);
+    return sums[5];
   };
   CHECK(sum_of(1, 0x1p-13f, 0x1p-12f, 16) == 1 + 0x1p-21f);  // 16 · 2^-25: the last bit that is kept
   CHECK(sum_of(1, 0x1p-13f, 0x1p-13f, 16) == 1);             // 16 · 2^-26: each is lost

@@ -35,7 +35,15 @@ extern "C" void simt_switch(void** save, void* load);  // fiber.cpp
 /// that the hot lines of a thousand stacks do not all fall into the same cache sets.
 inline void start_fiber(Fiber& fiber, void* stack, std::size_t size, void (*entry)(), std::size_t colour) {
 #if defined(ISOLOSS_ADDRESS_SANITIZED)
-  __asan_unpoison_memory_region(stack, size);  // abandoned frames leave their poison behind
+  // Abandoned frames leave their poison behind. They lie above the place where the stack was left for the last time,
+  // which is far less than the whole stack.
+#if defined(__x86_64__)
+  const void* const lowest = fiber.stack_pointer != nullptr ? fiber.stack_pointer : static_cast<char*>(stack) + size;
+#else
+  const void* const lowest = stack;
+#endif
+  const auto left = static_cast<std::size_t>(static_cast<const char*>(lowest) - static_cast<const char*>(stack));
+  __asan_unpoison_memory_region(lowest, size - left);
 #endif
   fiber.bottom = stack, fiber.size = size, fiber.fake_stack = nullptr;
 #if defined(__x86_64__)

@@ -55,9 +55,7 @@ void multiply(const Matmul& call, std::int64_t item) {
   for (std::int64_t i = 0; i < call.m; ++i) {
     std::fill(sum.begin(), sum.end(), 0.0f);
     for (std::int64_t k = 0; k < call.k; ++k) {
-      const float left = a[static_cast<std::size_t>(i * call.k + k)];
-      const float* right = b.data() + k * call.n;
-      for (std::int64_t j = 0; j < call.n; ++j) sum[static_cast<std::size_t>(j)] += left * right[j];
+      add_multiple(a[static_cast<std::size_t>(i * call.k + k)], b.data() + k * call.n, call.n, sum.data());
     }
     for (std::int64_t j = 0; j < call.n; ++j) {
       const std::int64_t at = item * call.c.item + i * call.c.row + j;

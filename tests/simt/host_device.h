@@ -70,4 +70,7 @@ class HostDevice : public isoloss::CudaDevice {
   std::map<const void*, std::shared_ptr<void>> attachments_;
 };
 
+/// to += factor · row, `count` elements each; in tensor_core.cpp.
+void add_multiple(float factor, const float* row, std::int64_t count, float* to);
+
 }  // namespace simt

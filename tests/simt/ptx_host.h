@@ -5,8 +5,6 @@
 #include <cstdint>
 #include <cstring>
 
-#include "kernels/core/bf16.h"
-#include "simt/arithmetic.h"
 #include "simt/executor.h"
 
 namespace simt {
@@ -59,40 +57,13 @@ struct MmaOperands {
   const std::uint32_t* a;
   std::uint32_t b0, b1;
 };
+void multiply_what_met(Meeting& meeting);  ///< in tensor_core.cpp
 
 /// d[16,8] += a[16,16] · b[16,8], bf16 operands, float32 sums.
 inline void multiply_matrices(float (&d)[4], const std::uint32_t (&a)[4], std::uint32_t b0, std::uint32_t b1,
                               Location where) {
   const MmaOperands in{a, b0, b1};
-  meet(
-      0xFFFFFFFFu, Collective::mma, &in, d,
-      [](Meeting& meeting) {
-        SumOperands left[16], right[8];  // rows, columns
-        for (unsigned l = 0; l < 32; ++l) {
-          const auto& operands = *static_cast<const MmaOperands*>(meeting.in[l]);
-          const unsigned row = l / 4, column = l % 4 * 2;
-          for (unsigned h = 0; h < 2; ++h) {
-            const auto half = [h](std::uint32_t pair) {
-              return isoloss::bf16_value(static_cast<std::uint16_t>(pair >> (16 * h)));
-            };
-            left[row].set(column + h, half(operands.a[0]));
-            left[row + 8].set(column + h, half(operands.a[1]));
-            left[row].set(column + 8 + h, half(operands.a[2]));
-            left[row + 8].set(column + 8 + h, half(operands.a[3]));
-            right[row].set(column + h, half(operands.b0));
-            right[row].set(column + 8 + h, half(operands.b1));
-          }
-        }
-        for (unsigned l = 0; l < 32; ++l) {
-          auto* sums = static_cast<float*>(meeting.out[l]);
-          const unsigned row = l / 4, column = l % 4 * 2;
-          for (unsigned h = 0; h < 2; ++h) {
-            sums[h] = tensor_core_sum(sums[h], left[row], right[column + h]);
-            sums[2 + h] = tensor_core_sum(sums[2 + h], left[row + 8], right[column + h]);
-          }
-        }
-      },
-      where);
+  meet(0xFFFFFFFFu, Collective::mma, &in, d, multiply_what_met, where);
 }
 
 }  // namespace simt

@@ -72,7 +72,15 @@ void RaceDetector::warp_met(unsigned warp, std::uint32_t lanes) {
   each([&](unsigned, auto& known) { known = all; });
 }
 
-inline RaceDetector::Cell& RaceDetector::cell(std::uintptr_t at) {
+void RaceDetector::Granule::split(std::uintptr_t bytes) {
+  for (std::uintptr_t from = kGranuleBytes; from > 0;) {
+    from -= bytes;
+    at(from) = at(from / shared * shared);
+  }
+  shared = bytes;
+}
+
+inline RaceDetector::Granule& RaceDetector::granule(std::uintptr_t at) {
   const std::uintptr_t number = at / kPageBytes;
   Found& found = found_[number % found_.size()];
   if (found.number != number) {
@@ -80,7 +88,7 @@ inline RaceDetector::Cell& RaceDetector::cell(std::uintptr_t at) {
     if (page == nullptr) page = std::make_unique<Page>();
     found = {number, page.get()};
   }
-  return (*found.page)[at % kPageBytes / kCellBytes];
+  return (*found.page)[at % kPageBytes / kGranuleBytes];
 }
 
 const RaceDetector::Shared* RaceDetector::shared_at(std::uintptr_t at) const {
@@ -126,27 +134,45 @@ inline void RaceDetector::keep(Cell& cell, const Access& access, std::uintptr_t 
   if (place != nullptr) *place = access;
 }
 
-void RaceDetector::touch(const void* memory, std::size_t bytes, Touch how, const void* code) {
-  if (bytes == 0 || on_a_stack(memory)) return;
-  const auto begin = reinterpret_cast<std::uintptr_t>(memory);
-  const Access access{now_, static_cast<std::int32_t>(static_cast<const char*>(code) - code_origin()),
-                      static_cast<std::uint16_t>(thread_number()), how};
-  const bool writes = how == Touch::write || how == Touch::copy_started;
-  for (std::uintptr_t at = begin / kCellBytes * kCellBytes; at < begin + bytes; at += kCellBytes) {
-    Cell& touched = cell(at);
-    if (how == Touch::copy_landed) {
+/// Reports a race of `access` with what the cell remembers.
+inline void RaceDetector::look(const Cell& touched, const Access& access, std::uintptr_t at) {
+  if (unordered(touched.write, at, access.thread)) report(touched.write, access, at);
+  const bool writes = access.how == Touch::write || access.how == Touch::copy_started;
+  for (const Access& other : touched.others) {
+    if ((writes || other.how != access.how) && unordered(other, at, access.thread)) report(other, access, at);
+  }
+}
+
+/// An access to the bytes from `begin` to before `end` of the granule at `at`.
+inline void RaceDetector::touch(Granule& granule, std::uintptr_t at, std::uintptr_t begin, std::uintptr_t end,
+                                const Access& access) {
+  const bool whole = begin == 0 && end == kGranuleBytes;
+  const std::uintptr_t fits = whole ? kGranuleBytes : (begin | end) % kPieceBytes == 0 ? kPieceBytes : kCellBytes;
+  if (granule.shared > fits) granule.split(fits);
+  const bool writes = access.how == Touch::write || access.how == Touch::copy_started;
+  for (std::uintptr_t byte = begin / kCellBytes * kCellBytes; byte < end; byte += granule.shared) {
+    Cell& touched = granule.at(byte);
+    if (access.how == Touch::copy_landed) {
       if (touched.write.how == Touch::copy_started && touched.write.thread == access.thread) touched.write = access;
       continue;
     }
-    if (unordered(touched.write, at, access.thread)) report(touched.write, access, at);
-    for (const Access& other : touched.others) {
-      if ((writes || other.how != how) && unordered(other, at, access.thread)) report(other, access, at);
-    }
+    look(touched, access, at + byte);
     if (writes) {
       touched = {access, {}};
     } else {
-      keep(touched, access, at);
+      keep(touched, access, at + byte);
     }
+  }
+  if (whole && writes) granule.shared = kGranuleBytes;
+}
+
+void RaceDetector::touch(const void* memory, std::size_t bytes, Touch how, const void* code) {
+  if (bytes == 0 || on_a_stack(memory)) return;
+  const Access access{now_, static_cast<std::int32_t>(static_cast<const char*>(code) - code_origin()),
+                      static_cast<std::uint16_t>(thread_number()), how};
+  const auto begin = reinterpret_cast<std::uintptr_t>(memory), end = begin + bytes;
+  for (std::uintptr_t at = begin / kGranuleBytes * kGranuleBytes; at < end; at += kGranuleBytes) {
+    touch(granule(at), at, std::max(begin, at) - at, std::min(end - at, kGranuleBytes), access);
   }
 }
 

@@ -10,7 +10,8 @@
 // access happened before another one exactly when it is older than the last meeting that both threads took part in,
 // directly or through others. Those meetings are the block's last barrier, and inside a warp what `known_` holds.
 //
-// Memory is told apart by two bytes, the smallest element of any kernel.
+// Memory is told apart by two bytes, the smallest element of any kernel. Bytes that were touched together since they
+// were last written together have one history, which is kept once.
 #pragma once
 
 #include <array>
@@ -49,18 +50,28 @@ class RaceDetector final : public Observer {
     Access write;
     std::array<Access, 3> others;
   };
-  static constexpr std::uintptr_t kCellBytes = 2, kPageBytes = 4096;
-  using Page = std::array<Cell, kPageBytes / kCellBytes>;
+  static constexpr std::uintptr_t kCellBytes = 2, kPieceBytes = 4, kGranuleBytes = 16, kPageBytes = 4096;
+  /// Sixteen bytes. Those that were always touched together share the first of their cells.
+  struct Granule {
+    std::array<Cell, kGranuleBytes / kCellBytes> cells;
+    std::uintptr_t shared = kGranuleBytes;  ///< bytes to a cell: 16, 4 or 2
+
+    Cell& at(std::uintptr_t byte) { return cells[byte / kCellBytes]; }
+    void split(std::uintptr_t bytes);
+  };
+  using Page = std::array<Granule, kPageBytes / kGranuleBytes>;
   struct Shared {
     std::uintptr_t begin, end;
     const char* name;
   };
 
-  Cell& cell(std::uintptr_t at);
+  Granule& granule(std::uintptr_t at);
   const Shared* shared_at(std::uintptr_t at) const;
   bool counts(const Access& earlier, std::uintptr_t at) const;
   bool unordered(const Access& earlier, std::uintptr_t at, unsigned self) const;
   void keep(Cell& cell, const Access& access, std::uintptr_t at);
+  void look(const Cell& touched, const Access& access, std::uintptr_t at);
+  void touch(Granule& granule, std::uintptr_t at, std::uintptr_t begin, std::uintptr_t end, const Access& access);
   void report(const Access& earlier, const Access& now, std::uintptr_t at);
   std::string described(const Access& access) const;
 

@@ -77,6 +77,43 @@ TEST_CASE("race: a report names threads, lines and kernel, also where a function
   CHECK(contains(error, "(through " + here(-12) + ") in hand_over;"));
 }
 
+/// Thread 0 writes sixteen bytes at once, then those of eight threads that are named write two of them each, thread 7
+/// those of `last`; then thread 3 reads all of them.
+template <Sync before, Sync after>
+__global__ void in_parts(uint4* out, unsigned threads, unsigned last) {
+  SHARED(uint4, whole);
+  auto* const parts = reinterpret_cast<std::uint16_t*>(&whole);
+  if (threadIdx.x == 0) whole = uint4{};
+  meet<before>();
+  if ((threads >> threadIdx.x & 1) != 0) parts[threadIdx.x == 7 ? last : threadIdx.x] = 1;
+  meet<after>();
+  if (threadIdx.x == 3) *out = whole;
+}
+
+TEST_CASE("race: bytes that were written together are told apart by two") {
+  std::vector<uint4> out(1);
+  const auto error = [&](auto kernel, unsigned threads, unsigned last) {
+    return error_of(8, [&] { kernel(out.data(), threads, last); });
+  };
+  constexpr unsigned kAll = 0xFF;
+  CHECK(error(in_parts<Sync::block, Sync::block>, kAll, 7) == "");
+  for (const unsigned last : {0u, 3u, 6u}) {
+    CHECK(contains(error(in_parts<Sync::block, Sync::block>, kAll, last),
+                   "race on static shared memory, byte " + std::to_string(2 * last) + " of 16"));
+  }
+  simt::set_schedule({simt::Order::forward});  // the whole first
+  for (unsigned thread = 1; thread < 8; ++thread) {
+    CAPTURE(thread);
+    CHECK_THROWS_WITH_AS(
+        simt::run_grid(1, 8, 0, [&] { in_parts<Sync::none, Sync::block>(out.data(), 1u << thread, 7); }),
+        doctest::Contains("race on static shared memory"), CudaFailure);
+  }
+  for (unsigned thread = 0; thread < 8; ++thread) {
+    CAPTURE(thread);
+    CHECK(contains(error(in_parts<Sync::block, Sync::none>, 1u << thread, 7), "race") == (thread != 3));
+  }
+}
+
 TEST_CASE("race: shuffles exchange registers and order no memory") {
   CHECK(contains(error_of(32,
                           [] {
