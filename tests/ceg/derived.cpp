@@ -144,7 +144,10 @@ TEST_CASE("warnings: each for its own cause and for nothing else") {
   const auto warned = [](const std::vector<Run>& runs, WarningKind kind) {
     return texts_of(analyse(runs, options_for()), kind);
   };
-  const WarningKind kinds[] = {WarningKind::identical_curves,
+  const WarningKind kinds[] = {WarningKind::unequal_runs,
+                               WarningKind::repeated_losses,
+                               WarningKind::record,
+                               WarningKind::identical_curves,
                                WarningKind::rising_baseline,
                                WarningKind::unequal_evaluation,
                                WarningKind::gaps,
@@ -180,6 +183,52 @@ TEST_CASE("warnings: each for its own cause and for nothing else") {
     CHECK(warned(runs, WarningKind::unequal_evaluation).empty());
     runs[3].evaluation_set = "y";
     CHECK(warned(runs, WarningKind::unequal_evaluation).size() == 1);
+  }
+  SUBCASE("runs that differ in what their manifests say: tokenizer, training data, tokens a step, length") {
+    auto runs = clean;
+    for (Run& run : runs) run.tokenizer = "x", run.training_data = "d";
+    CHECK(warned(runs, WarningKind::unequal_evaluation).empty());
+    runs[3].tokenizer = "y";
+    CHECK(warned(runs, WarningKind::unequal_evaluation).at(0).find("different tokenizers") != std::string::npos);
+    runs[3].training_data = "e";
+    CHECK(warned(runs, WarningKind::unequal_runs).size() == 1);
+    runs = clean;
+    for (Point& point : runs[1].points) *point.cost[static_cast<std::size_t>(Cost::tokens)] *= 2;
+    const Analysis analysis = analyse(runs, options_for());
+    REQUIRE(texts_of(analysis, WarningKind::unequal_runs).size() == 1);
+    for (const Warning& warning : analysis.warnings) {
+      if (warning.kind == WarningKind::unequal_runs) CHECK(warning.cost == Cost::steps);
+    }
+    runs = clean;
+    runs[2].points.pop_back();  // a baseline that was cut; where it diverged, that is said elsewhere
+    CHECK(warned(runs, WarningKind::unequal_runs).at(0).find("runs of `baseline` end at different steps") !=
+          std::string::npos);
+    runs[2].status = "diverged";
+    CHECK(warned(runs, WarningKind::unequal_runs).empty());
+    runs = clean;
+    for (std::size_t i = 1; i < runs.size(); i += 2)
+      runs[i].points.pop_back();  // a shorter variant is nobody's mistake
+    CHECK(warned(runs, WarningKind::unequal_runs).empty());
+  }
+  SUBCASE("losses that repeat: by chance where they are rounded, else not") {
+    auto runs = clean;
+    runs[1].points[20].val_loss = runs[1].points[19].val_loss;
+    const auto texts = warned(runs, WarningKind::repeated_losses);
+    REQUIRE(texts.size() == 1);
+    CHECK(texts[0].find("1 of 40 losses of `v` seed 0 repeat the one before them to the last digit, at step 210") !=
+          std::string::npos);
+    const auto rounded = [&](double inverse_place) {
+      auto copy = clean;
+      for (Run& run : copy) {
+        for (Point& point : run.points) point.val_loss = std::round(point.val_loss * inverse_place) / inverse_place;
+      }
+      return copy;
+    };
+    CHECK(warned(rounded(1e4), WarningKind::repeated_losses).empty());
+    CHECK(warned(rounded(1e1), WarningKind::repeated_losses).empty());  // many repeats, all of them honest
+    runs = rounded(1e4);
+    for (std::size_t i = 1; i < steps.size(); i += 2) runs[1].points[i].val_loss = runs[1].points[i - 1].val_loss;
+    CHECK(warned(runs, WarningKind::repeated_losses).size() == 1);
   }
   SUBCASE("gaps") {
     auto runs = clean;
@@ -227,6 +276,22 @@ TEST_CASE("warnings: each for its own cause and for nothing else") {
     CHECK(warned(runs, WarningKind::missing) ==
           std::vector<std::string>{"scale `alone` has no run of the baseline `baseline` and is left out"});
   }
+}
+
+TEST_CASE("a variant has one class and one list of parts, told by some of its runs or by all") {
+  std::vector<Run> runs;
+  for (int s = 0; s < 3; ++s) {
+    runs.push_back(make_run("baseline", s, even_steps(60, 10), power_law(1)));
+    runs.push_back(make_run("v", s, even_steps(60, 10), power_law(2)));
+  }
+  runs[3].variant_class = "systems";
+  CHECK(analyse(runs, options_for()).rows.at(0).variant_class == "systems");
+  runs[5].variant_class = "baseline", runs[5].source = "other";
+  CHECK(input_error([&] { analyse(runs, options_for()); }) ==
+        "[other] expected class `systems` for variant `v`, as in synthetic, got class `baseline`");
+  runs[5].variant_class.clear(), runs[1].parts = {"a", "b"}, runs[5].parts = {"a"};
+  CHECK(input_error([&] { analyse(runs, options_for()); }) ==
+        "[other] expected parts `a; b` for variant `v`, as in synthetic, got parts `a`");
 }
 
 TEST_CASE("half a curve is left out beside whole ones of its variant; a diverged run and a lone one are not") {
@@ -285,7 +350,8 @@ TEST_CASE("a run without an evaluation after its start is left out with a warnin
   runs.push_back(make_run("waiting", 0, {0.0}, power_law(1)));
   const Analysis analysis = analyse(runs, options_for());
   CHECK(analysis.rows.size() == analysis.costs.size());
-  CHECK(texts_of(analysis, WarningKind::unfinished).at(0).find("`waiting`") != std::string::npos);
+  CHECK(texts_of(analysis, WarningKind::unfinished).at(0) ==
+        "`waiting` seed 0 at scale `default` is left out: synthetic has no evaluation after its start");
   CHECK_THROWS_AS(analyse({runs.back()}, options_for()), Error);
   CHECK(input_error([&] { analyse(runs, options_for("waiting")); }) ==  // not: one of baseline, v
         "[--baseline] expected a run of `waiting` with an evaluation after its start, got none");

@@ -20,6 +20,7 @@ void ReducedCurve::set_losses(std::vector<double> losses) {
 
 ReducedCurve reduce(const Run& run, Cost cost) {
   ReducedCurve curve;
+  curve.ended = run.status != "diverged";
   std::vector<double> losses;
   double largest = 0;
   for (std::size_t i = 0; i < run.points.size(); ++i) {

@@ -16,9 +16,12 @@ struct ReducedCurve {
   std::vector<double> loss, minimum;
   double final_loss = 0;  ///< mean loss of the points with cost >= 0.9 · the run's largest cost
   std::size_t tail = 0;   ///< index of the first of those points
+  bool ended = true;      ///< its end is the end of a run; false for one that diverged
 
   double best() const { return minimum.back(); }
   double last_log_cost() const { return log_cost.back(); }
+  /// Whether it is at or under a target at its first point, so that the cost of getting there is at most that point's.
+  bool starts_under(double target) const { return minimum.front() <= target; }
   /// Takes other losses at the same points (a resample of the evaluation blocks).
   void set_losses(std::vector<double> losses);
 };

@@ -3,9 +3,12 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
+#include <cstdlib>
 #include <map>
 #include <set>
 
+#include "kernels/core/error.h"
 #include "tools/ceg/derived.h"
 
 namespace isoloss {
@@ -84,6 +87,49 @@ std::vector<std::string> gaps_of(const Run& run) {
   return gaps;
 }
 
+/// The last decimal place in which the losses were written: 1e-4 for 3.1416.
+double last_place_of(const Run& run) {
+  int decimals = 0;
+  for (const Point& point : run.points) {
+    const std::string text = fmt::format("{}", point.val_loss);  // the shortest that reads back as the same number
+    const std::size_t exponent = text.find('e'), dot = text.find('.');
+    const std::size_t end = std::min(exponent, text.size());
+    const int places = dot == std::string::npos ? 0 : static_cast<int>(end - dot) - 1;
+    const int power = exponent == std::string::npos ? 0 : std::atoi(text.c_str() + exponent + 1);
+    decimals = std::max(decimals, places - power);
+  }
+  return std::pow(10.0, -decimals);
+}
+
+/// Evaluations of other weights hardly ever agree in every digit. Where losses were rounded some do, about as often as
+/// the last place is a share of what losses usually move by (their lower quartile): only more than that is told.
+void repeated_losses(const Run& run, std::vector<Warning>& warnings) {
+  std::vector<double> moves;
+  std::optional<double> first;
+  double repeats = 0;
+  for (std::size_t i = 1; i < run.points.size(); ++i) {
+    const double move = std::abs(run.points[i].val_loss - run.points[i - 1].val_loss);
+    if (move > 0) {
+      moves.push_back(move);
+      continue;
+    }
+    if (!first) first = step_of(run, i);
+    ++repeats;
+  }
+  if (!first) return;
+  std::sort(moves.begin(), moves.end());
+  const double evaluations = static_cast<double>(run.points.size());
+  const double usual = moves.empty() ? 0 : moves[moves.size() / 4];
+  const double expected = usual > 0 ? evaluations * last_place_of(run) / usual : 0;
+  if (repeats <= expected + 4 * std::sqrt(expected) + 0.5) return;
+  warnings.push_back(
+      {WarningKind::repeated_losses, std::nullopt,
+       fmt::format("scale `{}`: {} of {} losses of {} repeat the one before them to the last digit, at "
+                   "step {} first: a logger that writes an old value again moves the curve; all are taken "
+                   "as evaluations",
+                   run.scale, repeats, evaluations, described(run), *first)});
+}
+
 void curve_gaps(const Run& run, std::vector<Warning>& warnings) {
   const auto gaps = gaps_of(run);
   if (gaps.empty()) return;
@@ -95,12 +141,13 @@ void curve_gaps(const Run& run, std::vector<Warning>& warnings) {
                    gaps.size() > shown ? fmt::format(" and {} more", gaps.size() - shown) : "")});
 }
 
-/// One warning when the runs of a scale carry different texts in `member`.
-void differing(const std::vector<Run>& runs, const std::vector<std::size_t>& members, std::string Run::*member,
+/// One warning when the runs of a scale have different texts, each that of one run or "" where it tells none.
+template <class TextOf>
+void differing(const std::vector<Run>& runs, const std::vector<std::size_t>& members, const TextOf& text_of,
                WarningKind kind, std::string_view what, std::optional<Cost> cost, std::vector<Warning>& warnings) {
   std::map<std::string, std::vector<std::string>> by_text;
   for (const std::size_t i : members) {
-    if (!(runs[i].*member).empty()) by_text[runs[i].*member].push_back(described(runs[i]));
+    if (std::string text = text_of(runs[i]); !text.empty()) by_text[std::move(text)].push_back(described(runs[i]));
   }
   if (by_text.size() < 2) return;
   std::vector<std::string> kinds;
@@ -110,6 +157,56 @@ void differing(const std::vector<Run>& runs, const std::vector<std::size_t>& mem
   }
   warnings.push_back(
       {kind, cost, fmt::format("scale `{}`: {}: {}", runs[members.front()].scale, what, fmt::join(kinds, " | "))});
+}
+
+/// Tokens of one step, to four digits; "" where a run does not tell.
+std::string step_size(const Run& run) {
+  const Point& end = run.points.back();
+  const auto& tokens = end.cost[static_cast<std::size_t>(Cost::tokens)];
+  const double steps = *end.cost[static_cast<std::size_t>(Cost::steps)];
+  return tokens && steps > 0 ? fmt::format("{:.4g}", *tokens / steps) : "";
+}
+
+std::string last_step(const Run& run) { return fmt::format("{:g}", step_of(run, run.points.size() - 1)); }
+
+/// What makes runs of a scale unlike each other although their losses and costs stand in one table.
+void unlike_runs(const Context& context, const ScaleGroup& group, const std::vector<std::size_t>& members,
+                 std::vector<Warning>& warnings) {
+  const auto warn = [&](const std::vector<std::size_t>& runs, const auto& text_of, WarningKind kind,
+                        std::string_view what, std::optional<Cost> cost = std::nullopt) {
+    differing(context.runs, runs, text_of, kind, what, cost, warnings);
+  };
+  const auto analysed = [&](Cost cost) {
+    return std::find(context.costs.begin(), context.costs.end(), cost) != context.costs.end();
+  };
+  warn(
+      members, [](const Run& run) { return run.evaluation_set; }, WarningKind::unequal_evaluation,
+      "runs were evaluated on unequal sets, so their losses do not compare");
+  warn(
+      members, [](const Run& run) { return run.tokenizer; }, WarningKind::unequal_evaluation,
+      "runs have different tokenizers, so their losses per token do not compare");
+  warn(
+      members, [](const Run& run) { return run.training_data; }, WarningKind::unequal_runs,
+      "runs were trained on different data, which is part of what is compared");
+  warn(members, step_size, WarningKind::unequal_runs,
+       "the steps of the runs are of different numbers of tokens, so steps do not compare", Cost::steps);
+  for (const Cost cost : {Cost::seconds, Cost::joules}) {
+    if (!analysed(cost)) continue;
+    warn(
+        members, [](const Run& run) { return run.hardware; }, WarningKind::hardware,
+        fmt::format("runs come from different hardware, so {} do not compare", cost_name(cost)), cost);
+  }
+  const auto even_lengths = [&](const Arm& arm) {
+    std::vector<std::size_t> ended;  // where a run diverged it was not meant to end
+    for (const std::size_t run : arm.runs) {
+      if (context.runs[run].status != "diverged") ended.push_back(run);
+    }
+    if (ended.empty()) return;
+    warn(ended, last_step, WarningKind::unequal_runs,
+         fmt::format("runs of `{}` end at different steps, as if some were cut off", arm.variant));
+  };
+  even_lengths(group.baseline);
+  for (const Arm& arm : group.arms) even_lengths(arm);
 }
 
 /// A target that the baseline never reaches, and runs that are under it before they are first evaluated.
@@ -123,9 +220,9 @@ void target_warnings(const Context& context, const ScaleGroup& group, const std:
          fmt::format("scale `{}`: the baseline does not reach the target {:g}; compared at {:.4f} instead", group.name,
                      *context.options.target, target)});
   }
-  if (context.options.method != Method::interpolate) return;
+  if (context.options.method == Method::fit) return;
   for (const std::size_t run : members) {
-    if (context.reduced[0][run].minimum.front() > target) continue;
+    if (!context.reduced[0][run].starts_under(target)) continue;
     warnings.push_back(
         {WarningKind::gaps, std::nullopt,
          fmt::format("scale `{}`: {} is under the target at its first evaluation: when it got there is not known",
@@ -141,6 +238,7 @@ void seed_warnings(const ScaleGroup& group, std::vector<Warning>& warnings) {
   };
   count(group.baseline);
   for (const Arm& arm : group.arms) {
+    if (arm.runs.empty()) continue;
     count(arm);
     // An A/A arm has other seeds than the baseline on purpose.
     if (fully_paired(group.baseline, arm) || (arm.a_a && common_seeds(group.baseline, arm) == 0)) continue;
@@ -163,12 +261,48 @@ void seed_warnings(const ScaleGroup& group, std::vector<Warning>& warnings) {
   }
 }
 
+std::string counted(std::size_t evaluations) {
+  return evaluations == 1 ? "one evaluation" : fmt::format("{} evaluations", evaluations);
+}
+
+/// A baseline that diverged sets no target, since its end is no end of a run.
+void diverged_baseline(const Context& context, const Arm& baseline, std::vector<Warning>& warnings) {
+  std::vector<std::string> seeds;
+  for (const std::size_t run : baseline.runs) {
+    if (context.runs[run].status == "diverged") seeds.push_back(fmt::format("{}", context.runs[run].seed));
+  }
+  if (seeds.empty() || context.options.target || context.options.method != Method::interpolate) return;
+  const bool all = seeds.size() == baseline.runs.size();
+  warnings.push_back(
+      {WarningKind::unfinished, std::nullopt,
+       fmt::format("scale `{}`: baseline seed {} diverged: {}", context.runs[baseline.runs.front()].scale,
+                   fmt::join(seeds, ", "),
+                   all ? "the target is the mean loss of runs that did not end"
+                       : "the target is the final loss of the other seeds, which these count as missing")});
+}
+
 void unfinished(const Run& run, std::vector<Warning>& warnings) {
   static const std::set<std::string, std::less<>> done{"", "finished", "done", "complete", "completed"};
   if (done.count(run.status)) return;
+  if (run.failed) {
+    warnings.push_back(
+        {WarningKind::unfinished, std::nullopt,
+         fmt::format("scale `{}`: {} diverged before its loss fell ({} in {}): it counts as a run that "
+                     "does not reach the target, and has no part in any CEG",
+                     run.scale, described(run), counted(run.points.size()), printable(run.source.string()))});
+    return;
+  }
   warnings.push_back(
       {WarningKind::unfinished, std::nullopt,
        fmt::format("scale `{}`: {} is not a finished run (status `{}`)", run.scale, described(run), run.status)});
+}
+
+void reading_notes(const Run& run, std::vector<Warning>& warnings) {
+  for (const Note& note : run.notes) {
+    warnings.push_back(
+        {WarningKind::record, std::nullopt,
+         fmt::format("scale `{}`: {} {} ({})", run.scale, described(run), note.text, printable(run.source.string()))});
+  }
 }
 
 }  // namespace
@@ -178,17 +312,19 @@ void warn_about_runs(const Context& context, const ScaleGroup& group, std::vecto
   for (const Arm& arm : group.arms) members.insert(members.end(), arm.runs.begin(), arm.runs.end());
   identical_curves(context.runs, members, group.name, warnings);
   for (const std::size_t run : group.baseline.runs) rising_baseline(context.runs[run], warnings);
-  differing(context.runs, members, &Run::evaluation_set, WarningKind::unequal_evaluation,
-            "runs were evaluated on unequal sets, so their losses do not compare", std::nullopt, warnings);
-  for (const Cost cost : {Cost::seconds, Cost::joules}) {
-    if (std::find(context.costs.begin(), context.costs.end(), cost) == context.costs.end()) continue;
-    differing(context.runs, members, &Run::hardware, WarningKind::hardware,
-              fmt::format("runs come from different hardware, so {} do not compare", cost_name(cost)), cost, warnings);
-  }
+  unlike_runs(context, group, members, warnings);
   for (const std::size_t run : members) {
     curve_gaps(context.runs[run], warnings);
+    repeated_losses(context.runs[run], warnings);
+  }
+  std::vector<std::size_t> all = members;
+  all.insert(all.end(), group.baseline.failed.begin(), group.baseline.failed.end());
+  for (const Arm& arm : group.arms) all.insert(all.end(), arm.failed.begin(), arm.failed.end());
+  for (const std::size_t run : all) {
+    reading_notes(context.runs[run], warnings);
     unfinished(context.runs[run], warnings);
   }
+  diverged_baseline(context, group.baseline, warnings);
   target_warnings(context, group, members, warnings);
   seed_warnings(group, warnings);
 }
