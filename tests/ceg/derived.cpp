@@ -210,6 +210,46 @@ TEST_CASE("warnings: each for its own cause and for nothing else") {
       runs[i].points.pop_back();  // a shorter variant is nobody's mistake
     CHECK(warned(runs, WarningKind::unequal_runs).empty());
   }
+  SUBCASE("runs of one arm that were told different things, the A/A arm among the baseline") {
+    auto runs = clean;
+    for (Run& run : runs) run.settings = {{"model.norm", run.variant}, {"optimizer.learning_rate", "0.1"}};
+    CHECK(warned(runs, WarningKind::unequal_runs).empty());
+    runs[3].settings["optimizer.learning_rate"] = "0.2", runs[5].settings.erase("model.norm");
+    CHECK(warned(runs, WarningKind::unequal_runs) ==
+          std::vector<std::string>{"scale `default`: runs of `v` differ in more than their seed: model.norm, "
+                                   "optimizer.learning_rate"});
+    runs = clean;
+    runs.push_back(make_run("again", 9, steps, power_law(1)));
+    runs.back().variant_class = "baseline";
+    runs[0].settings = {{"a", "1"}}, runs.back().settings = {{"a", "2"}};
+    CHECK(warned(runs, WarningKind::unequal_runs).at(0).find("the baseline and its A/A arm `again` differ") !=
+          std::string::npos);
+  }
+  SUBCASE("what only some evaluations carry: a cost, blocks, a place on the grid") {
+    auto runs = clean;
+    runs[1].points.back().cost[static_cast<std::size_t>(Cost::flops)].reset();
+    const Analysis analysis = analyse(runs, options_for());
+    REQUIRE(texts_of(analysis, WarningKind::gaps).size() == 1);
+    CHECK(texts_of(analysis, WarningKind::gaps)[0] ==
+          "scale `default`: 1 of 40 evaluations of `v` seed 0 have no `flops` and are left out on that axis");
+    for (const Warning& warning : analysis.warnings) {
+      if (warning.kind == WarningKind::gaps) CHECK(warning.cost == Cost::flops);
+    }
+    runs = clean;
+    for (Run& run : runs) {
+      for (Point& point : run.points) point.block_losses = {point.val_loss, point.val_loss};
+    }
+    CHECK(warned(runs, WarningKind::unequal_evaluation).empty());
+    runs[4].points[3].block_losses.clear();
+    CHECK(warned(runs, WarningKind::unequal_evaluation).at(0).find("different numbers of blocks") != std::string::npos);
+    runs = clean;
+    for (std::size_t i = 1; i < runs.size(); i += 2) {
+      std::vector<Point> half;
+      for (std::size_t k = 1; k < steps.size(); k += 2) half.push_back(runs[i].points[k]);
+      runs[i].points = half;
+    }
+    CHECK(warned(runs, WarningKind::unequal_runs).at(0).find("evaluated at different distances") != std::string::npos);
+  }
   SUBCASE("losses that repeat: by chance where they are rounded, else not") {
     auto runs = clean;
     runs[1].points[20].val_loss = runs[1].points[19].val_loss;

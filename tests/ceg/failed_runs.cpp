@@ -137,9 +137,10 @@ TEST_CASE("a run that diverged later is compared as far as it came, and sets no 
   CHECK(*row_of(baseline, "v").target == *row_of(analyse(ended, one_axis()), "v").target);
   CHECK_FALSE(row_of(baseline, "v").per_seed[0].baseline_reached);
   const auto texts = texts_of(baseline, WarningKind::unfinished);
-  CHECK(std::count(texts.begin(), texts.end(),
-                   "scale `default`: baseline seed 1 diverged: the target is the final loss of the other seeds, which "
-                   "these count as missing") == 1);
+  CHECK(std::count(
+            texts.begin(), texts.end(),
+            "scale `default`: of the baseline seed 1 diverged: the others alone set the target, and it counts as one "
+            "that misses it") == 1);
 
   for (Run& run : runs) {
     if (run.variant == "baseline") run.points.resize(1), run.status = "diverged";

@@ -165,8 +165,11 @@ TEST_CASE("CSV as pandas writes it: whole numbers with a point, a row twice, a c
   CHECK(runs[1].has(Cost::seconds));
   CHECK(runs[1].notes.empty());
   REQUIRE(runs[0].notes.size() == 2);
-  CHECK(runs[0].notes[0].text == "gives 1 of its evaluations twice, step 20 first: each is taken once");
-  CHECK(runs[0].notes[1].text == "has `seconds` that fall, 4 after 9 (step 30): this axis is left out");
+  CHECK(runs[0].notes[0].text == "steps that stand there twice are taken once, 1 in all, step 20 first");
+  CHECK(runs[0].notes[1].text == "`seconds` fall, 4 after 9 (step 30): this axis is left out");
+  const auto still = read_csv_runs("variant,step,val_loss,tokens\na,10,3,64\na,20,2.5,64\n", "t.csv");
+  CHECK_FALSE(still[0].has(Cost::tokens));  // of one step, as some loggers count them
+  CHECK(still[0].notes.at(0).text == "`tokens` stand still at 64: this axis is left out");
   CHECK(csv_error("variant,seed,step,val_loss\na,1.5,1,3\n") ==
         "[t.csv:2] expected a whole number for seed, got `1.5`");
   CHECK(csv_error("variant,seed,step,val_loss\na,1e300,1,3\n") ==
@@ -177,8 +180,8 @@ TEST_CASE("CSV as pandas writes it: whole numbers with a point, a row twice, a c
   CHECK(texts_of(analyse(runs, options), WarningKind::record).size() == 2);
   options.cost = Cost::seconds;
   CHECK(input_error([&] { analyse(runs, options); }) ==
-        "[--cost] expected an axis that every run carries (steps), got seconds, which t.csv lacks: `a` seed 1 has "
-        "`seconds` that fall, 4 after 9 (step 30): this axis is left out");
+        "[--cost] expected an axis that every run carries (steps), got seconds, which t.csv lacks: `a` seed 1: "
+        "`seconds` fall, 4 after 9 (step 30): this axis is left out");
 }
 
 TEST_CASE("a file of one run has its name: Lightning's, TensorBoard's, anybody's") {
@@ -196,6 +199,7 @@ TEST_CASE("a file of one run has its name: Lightning's, TensorBoard's, anybody's
   CHECK(*lightning.points[0].cost[0] == 100);
   CHECK(lightning.points[1].val_loss == 5.25);
   CHECK(lightning.notes.size() == 1);
+  CHECK(read("rope-s3/logs/csv/version_0/metrics.csv", "epoch,step,val_loss\n,99,5.5\n").variant == "rope");
   const Run board = read("x/run-rope-s2-tag-val_loss.csv", "Wall time,Step,Value\r\n1796000000.0,100,5.5\r\n");
   CHECK(board.variant == "rope");
   CHECK(board.seed == 2);

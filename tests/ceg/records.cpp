@@ -147,11 +147,11 @@ TEST_CASE("the record of a finished run ends with the run, and its steps rise") 
   for (const char* status : {"running", "interrupted", "diverged"}) {
     CHECK(notes_with({.status = status, .record = short_record}).empty());
     CHECK(notes_with({.status = status, .record = short_record + "{\"st"}) ==
-          std::vector<std::string>{"has a record that ends within a line: what is left of it is not taken"});
+          std::vector<std::string>{"the record ends within a line, what is left of which is not taken"});
     CHECK(error_with({.status = status, .record = "\n"}).empty());  // nothing evaluated yet
   }
   CHECK(notes_with({.record = evaluation(20, 3) + evaluation(30, 2)}) ==
-        std::vector<std::string>{"has a record that begins at step 20: what came before is missing"});
+        std::vector<std::string>{"the record begins at step 20: what came before is missing"});
   CHECK(error_with({.config = "{}", .record = short_record}).empty());  // without a last step there is none to miss
   put_run(run, {.status = "running"});
   fs::remove(record);
@@ -169,6 +169,11 @@ TEST_CASE("the manifest's tokenizer and training data are read") {
   const Run run = read_run_folder(folder.path());
   CHECK(run.tokenizer == "t");
   CHECK(run.training_data == "ab");
+  CHECK(run.settings.empty());
+  put_run(folder.path(), {.config = R"({"run": {"steps": 30, "seed": 5, "log_every": 1},
+                                        "data": {"train": ["x"], "sampling": "random"}, "preset": "nano"})"});
+  CHECK(read_run_folder(folder.path()).settings ==
+        std::map<std::string, std::string>{{"run.steps", "30"}, {"data.sampling", "\"random\""}});
   put_file(folder / "manifest.json", R"({"data": {"train": [1]}})");
   CHECK(input_error([&] { read_run_folder(folder.path()); }).find("expected objects in `train`") != std::string::npos);
 }

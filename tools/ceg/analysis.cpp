@@ -40,11 +40,11 @@ std::vector<Cost> common_costs(const std::vector<Run>& runs, const Options& opti
     const auto lacks = lacking(runs, *options.cost);
     const auto why = std::find_if(lacks->notes.begin(), lacks->notes.end(),
                                   [&](const Note& note) { return note.lost == options.cost; });
-    fail_input(
-        "--cost", fmt::format("an axis that every run carries ({})", fmt::join(names, ", ")),
-        fmt::format(
-            "{}, which {} lacks{}", cost_name(*options.cost), lacks->source.string(),
-            why == lacks->notes.end() ? "" : fmt::format(": `{}` seed {} {}", lacks->variant, lacks->seed, why->text)));
+    fail_input("--cost", fmt::format("an axis that every run carries ({})", fmt::join(names, ", ")),
+               fmt::format("{}, which {} lacks{}", cost_name(*options.cost), lacks->source.string(),
+                           why == lacks->notes.end()
+                               ? ""
+                               : fmt::format(": `{}` seed {}: {}", lacks->variant, lacks->seed, why->text)));
   }
   return costs;
 }

@@ -74,7 +74,7 @@ struct Layout {
 };
 
 /// The name of a file that holds one run: TensorBoard's downloads say `run-NAME-tag-METRIC.csv`, Lightning writes
-/// `NAME/version_0/metrics.csv`.
+/// `NAME/version_0/metrics.csv`, litgpt `NAME/logs/csv/version_0/metrics.csv`.
 std::string run_name_of(const std::filesystem::path& file, bool tensorboard) {
   const std::filesystem::path place = std::filesystem::absolute(file).lexically_normal();
   std::string name = place.stem().string();
@@ -87,7 +87,11 @@ std::string run_name_of(const std::filesystem::path& file, bool tensorboard) {
     return name.substr(4, tag - 4);
   }
   if (place.filename() == "metrics.csv" && place.parent_path().filename().string().starts_with("version_")) {
-    name = place.parent_path().parent_path().filename().string();
+    std::filesystem::path run = place.parent_path().parent_path();
+    for (const char* above : {"csv", "logs"}) {
+      if (run.filename() == above) run = run.parent_path();
+    }
+    name = run.filename().string();
   }
   return name;
 }
@@ -161,7 +165,7 @@ std::vector<Run> read_csv_runs(std::string_view text, const std::filesystem::pat
     if (!layout.seed) alone.seed = cut_seed(alone.variant);
   }
   if (layout.first_step != 0) {
-    alone.notes.push_back({std::nullopt, "comes from a logger that counts steps from 0: step + 1 is taken"});
+    alone.notes.push_back({std::nullopt, "the file counts steps from 0, as Lightning does: step + 1 is taken"});
   }
 
   std::vector<Run> runs;

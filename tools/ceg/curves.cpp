@@ -82,7 +82,7 @@ void take_each_step_once(Run& run, std::string_view where) {
   if (first) {
     run.notes.push_back(
         {std::nullopt,
-         fmt::format("gives {} of its evaluations twice, step {} first: each is taken once", twice, *first)});
+         fmt::format("steps that stand there twice are taken once, {} in all, step {} first", twice, *first)});
   }
 }
 
@@ -95,28 +95,32 @@ void check_size(const Run& run, const Point& point, double value, std::string_vi
              fmt::format("{} (step {})", value, step_of(point)));
 }
 
-/// What a run has spent never falls. A meter starts anew with the process that reads it: its axis is lost, no other.
+/// What a run has spent never falls. A meter starts anew with the process that reads it: its axis is lost, no other. So
+/// is one that stands still, which counts something else than what was spent.
 void check_cost(Run& run, Cost cost, std::string_view where) {
   const auto axis = static_cast<std::size_t>(cost);
-  double last = 0;
+  const auto lose = [&](std::string_view how) {
+    run.notes.push_back({cost, fmt::format("`{}` {}: this axis is left out", cost_name(cost), how)});
+    for (Point& point : run.points) point.cost[axis].reset();
+  };
+  double first = 0, last = 0;
+  std::size_t count = 0;
   for (const Point& point : run.points) {
     if (!point.cost[axis]) continue;
     const double value = *point.cost[axis];
     check_size(run, point, value, cost_name(cost), where);
     if (value >= last) {
+      if (count++ == 0) first = value;
       last = value;
       continue;
     }
     const std::string fall = fmt::format("{} after {} (step {})", value, last, step_of(point));
-    if (cost != Cost::seconds && cost != Cost::joules) {
-      fail_input(where,
-                 fmt::format("`{}` that starts at 0 or above and never falls for {}", cost_name(cost), described(run)),
-                 fall);
-    }
-    run.notes.push_back({cost, fmt::format("has `{}` that fall, {}: this axis is left out", cost_name(cost), fall)});
-    for (Point& each : run.points) each.cost[axis].reset();
-    return;
+    if (cost == Cost::seconds || cost == Cost::joules) return lose(fmt::format("fall, {}", fall));
+    fail_input(where,
+               fmt::format("`{}` that starts at 0 or above and never falls for {}", cost_name(cost), described(run)),
+               fall);
   }
+  if (count > 1 && first == last) lose(fmt::format("stand still at {}", last));
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -31,7 +32,7 @@ struct Point {
 /// What a reader came across in a run's source, and how it was taken.
 struct Note {
   std::optional<Cost> lost;  ///< an axis that the run does not carry because of it
-  std::string text;          ///< the rest of a sentence about the run: "names step 30 twice …"
+  std::string text;          ///< a sentence about the run, which is named before it
 };
 
 /// One training run.
@@ -47,9 +48,11 @@ struct Run {
   std::string evaluation_set;    ///< hash and token count of the evaluation set; "" when not told
   std::string training_data;     ///< hashes of the training shards; "" when not told
   std::string tokenizer;         ///< hash; "" when not told
-  std::string hardware;          ///< of the machine, for seconds and joules; "" when not told
-  std::string status;            ///< "finished" or what the manifest says; "" when not told
-  std::vector<Note> notes;       ///< each becomes a warning
+  std::map<std::string, std::string>
+      settings;             ///< of its configuration, but for seed, paths and records: "model.width"
+  std::string hardware;     ///< of the machine, for seconds and joules; "" when not told
+  std::string status;       ///< "finished" or what the manifest says; "" when not told
+  std::vector<Note> notes;  ///< each becomes a warning
   /// Diverged before its loss fell, so that there is no curve: counts as a run that does not reach the target.
   bool failed = false;
 

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <set>
 
 #include "kernels/core/error.h"
 #include "kernels/core/file.h"
@@ -80,6 +81,22 @@ std::string shard_hashes(const json& data, const std::string& where) {
   return hashes;
 }
 
+/// The configuration as "group.key" and value, without what tells runs of one variant apart or leaves losses as they
+/// are.
+std::map<std::string, std::string> settings_of(const json& manifest, const std::string& where) {
+  static const std::set<std::string, std::less<>> passed_over{
+      "data.train", "data.val", "run.seed", "run.checkpoint_every", "run.log_every", "run.keep_checkpoints"};
+  std::map<std::string, std::string> settings;
+  for (const auto& [group, keys] : object_member(manifest, "config", where).items()) {
+    if (!keys.is_object()) continue;
+    for (const auto& [key, value] : keys.items()) {
+      const std::string name = fmt::format("{}.{}", group, key);
+      if (!passed_over.contains(name)) settings[name] = value.dump(-1, ' ', false, json::error_handler_t::replace);
+    }
+  }
+  return settings;
+}
+
 void read_manifest(Run& run, const json& manifest, const std::string& where) {
   const json& sweep = object_member(manifest, "sweep", where);
   run.variant = text_member(sweep, "variant", where, run.source.filename().string());
@@ -106,6 +123,7 @@ void read_manifest(Run& run, const json& manifest, const std::string& where) {
   const json& data = object_member(manifest, "data", where);
   run.tokenizer = text_member(data, "tokenizer_sha256", where, "");
   run.training_data = shard_hashes(data, where);
+  run.settings = settings_of(manifest, where);
   run.hardware = hardware_text(manifest);
   run.status = text_member(manifest, "status", where, "");
 }
@@ -148,7 +166,7 @@ void read_record(Run& run, const std::string& path, std::optional<double> active
     if (line.empty()) continue;
     if (torn) {
       // One that the run is still writing, or was killed while it wrote.
-      run.notes.push_back({std::nullopt, "has a record that ends within a line: what is left of it is not taken"});
+      run.notes.push_back({std::nullopt, "the record ends within a line, what is left of which is not taken"});
       continue;
     }
     const std::string where = fmt::format("{}:{}", path, number);
@@ -174,7 +192,7 @@ void check_extent(Run& run, const json& manifest, const std::string& manifest_pa
   }
   if (steps && first != 0) {
     run.notes.push_back(
-        {std::nullopt, fmt::format("has a record that begins at step {:g}: what came before is missing", first)});
+        {std::nullopt, fmt::format("the record begins at step {:g}: what came before is missing", first)});
   }
 }
 

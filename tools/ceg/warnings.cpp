@@ -14,10 +14,6 @@
 namespace isoloss {
 namespace {
 
-double step_of(const Run& run, std::size_t i) { return *run.points[i].cost[static_cast<std::size_t>(Cost::steps)]; }
-
-std::string described(const Run& run) { return fmt::format("`{}` seed {}", run.variant, run.seed); }
-
 bool same_curve(const Run& a, const Run& b) {
   return a.points.size() == b.points.size() &&
          std::equal(a.points.begin(), a.points.end(), b.points.begin(),
@@ -67,21 +63,15 @@ void rising_baseline(const Run& run, std::vector<Warning>& warnings) {
 /// Evaluations that are missing: on an even grid a distance beyond 1.5 times the usual one, on any other a distance
 /// beyond 1.5 times both of its neighbours.
 std::vector<std::string> gaps_of(const Run& run) {
-  std::map<double, std::size_t> counts;
   std::vector<double> distances;
-  for (std::size_t i = 1; i < run.points.size(); ++i) {
-    distances.push_back(step_of(run, i) - step_of(run, i - 1));
-    ++counts[distances.back()];
-  }
+  for (std::size_t i = 1; i < run.points.size(); ++i) distances.push_back(step_of(run, i) - step_of(run, i - 1));
   std::vector<std::string> gaps;
   if (distances.size() < 3) return gaps;
-  const auto usual =
-      std::max_element(counts.begin(), counts.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
-  const bool even = 2 * usual->second > distances.size();
+  const auto usual = usual_distance(run);
   for (std::size_t i = 0; i < distances.size(); ++i) {
     const bool inner = i > 0 && i + 1 < distances.size();
-    const bool gap = even ? distances[i] > 1.5 * usual->first
-                          : inner && distances[i] > 1.5 * std::max(distances[i - 1], distances[i + 1]);
+    const bool gap = usual ? distances[i] > 1.5 * *usual
+                           : inner && distances[i] > 1.5 * std::max(distances[i - 1], distances[i + 1]);
     if (gap) gaps.push_back(fmt::format("{} to {}", step_of(run, i), step_of(run, i + 1)));
   }
   return gaps;
@@ -139,74 +129,6 @@ void curve_gaps(const Run& run, std::vector<Warning>& warnings) {
        fmt::format("scale `{}`: the curve of {} has gaps: no evaluation from step {}{}", run.scale, described(run),
                    fmt::join(gaps.begin(), gaps.begin() + static_cast<std::ptrdiff_t>(shown), ", "),
                    gaps.size() > shown ? fmt::format(" and {} more", gaps.size() - shown) : "")});
-}
-
-/// One warning when the runs of a scale have different texts, each that of one run or "" where it tells none.
-template <class TextOf>
-void differing(const std::vector<Run>& runs, const std::vector<std::size_t>& members, const TextOf& text_of,
-               WarningKind kind, std::string_view what, std::optional<Cost> cost, std::vector<Warning>& warnings) {
-  std::map<std::string, std::vector<std::string>> by_text;
-  for (const std::size_t i : members) {
-    if (std::string text = text_of(runs[i]); !text.empty()) by_text[std::move(text)].push_back(described(runs[i]));
-  }
-  if (by_text.size() < 2) return;
-  std::vector<std::string> kinds;
-  for (const auto& [text, names] : by_text) {
-    kinds.push_back(
-        fmt::format("{}{}", names.front(), names.size() > 1 ? fmt::format(" and {} more", names.size() - 1) : ""));
-  }
-  warnings.push_back(
-      {kind, cost, fmt::format("scale `{}`: {}: {}", runs[members.front()].scale, what, fmt::join(kinds, " | "))});
-}
-
-/// Tokens of one step, to four digits; "" where a run does not tell.
-std::string step_size(const Run& run) {
-  const Point& end = run.points.back();
-  const auto& tokens = end.cost[static_cast<std::size_t>(Cost::tokens)];
-  const double steps = *end.cost[static_cast<std::size_t>(Cost::steps)];
-  return tokens && steps > 0 ? fmt::format("{:.4g}", *tokens / steps) : "";
-}
-
-std::string last_step(const Run& run) { return fmt::format("{:g}", step_of(run, run.points.size() - 1)); }
-
-/// What makes runs of a scale unlike each other although their losses and costs stand in one table.
-void unlike_runs(const Context& context, const ScaleGroup& group, const std::vector<std::size_t>& members,
-                 std::vector<Warning>& warnings) {
-  const auto warn = [&](const std::vector<std::size_t>& runs, const auto& text_of, WarningKind kind,
-                        std::string_view what, std::optional<Cost> cost = std::nullopt) {
-    differing(context.runs, runs, text_of, kind, what, cost, warnings);
-  };
-  const auto analysed = [&](Cost cost) {
-    return std::find(context.costs.begin(), context.costs.end(), cost) != context.costs.end();
-  };
-  warn(
-      members, [](const Run& run) { return run.evaluation_set; }, WarningKind::unequal_evaluation,
-      "runs were evaluated on unequal sets, so their losses do not compare");
-  warn(
-      members, [](const Run& run) { return run.tokenizer; }, WarningKind::unequal_evaluation,
-      "runs have different tokenizers, so their losses per token do not compare");
-  warn(
-      members, [](const Run& run) { return run.training_data; }, WarningKind::unequal_runs,
-      "runs were trained on different data, which is part of what is compared");
-  warn(members, step_size, WarningKind::unequal_runs,
-       "the steps of the runs are of different numbers of tokens, so steps do not compare", Cost::steps);
-  for (const Cost cost : {Cost::seconds, Cost::joules}) {
-    if (!analysed(cost)) continue;
-    warn(
-        members, [](const Run& run) { return run.hardware; }, WarningKind::hardware,
-        fmt::format("runs come from different hardware, so {} do not compare", cost_name(cost)), cost);
-  }
-  const auto even_lengths = [&](const Arm& arm) {
-    std::vector<std::size_t> ended;  // where a run diverged it was not meant to end
-    for (const std::size_t run : arm.runs) {
-      if (context.runs[run].status != "diverged") ended.push_back(run);
-    }
-    if (ended.empty()) return;
-    warn(ended, last_step, WarningKind::unequal_runs,
-         fmt::format("runs of `{}` end at different steps, as if some were cut off", arm.variant));
-  };
-  even_lengths(group.baseline);
-  for (const Arm& arm : group.arms) even_lengths(arm);
 }
 
 /// A target that the baseline never reaches, and runs that are under it before they are first evaluated.
@@ -273,12 +195,11 @@ void diverged_baseline(const Context& context, const Arm& baseline, std::vector<
   }
   if (seeds.empty() || context.options.target || context.options.method != Method::interpolate) return;
   const bool all = seeds.size() == baseline.runs.size();
-  warnings.push_back(
-      {WarningKind::unfinished, std::nullopt,
-       fmt::format("scale `{}`: baseline seed {} diverged: {}", context.runs[baseline.runs.front()].scale,
-                   fmt::join(seeds, ", "),
-                   all ? "the target is the mean loss of runs that did not end"
-                       : "the target is the final loss of the other seeds, which these count as missing")});
+  warnings.push_back({WarningKind::unfinished, std::nullopt,
+                      fmt::format("scale `{}`: of the baseline seed {} diverged: {}",
+                                  context.runs[baseline.runs.front()].scale, fmt::join(seeds, ", "),
+                                  all ? "the target is the mean loss of runs that did not end"
+                                      : "the others alone set the target, and it counts as one that misses it")});
 }
 
 void unfinished(const Run& run, std::vector<Warning>& warnings) {
@@ -292,27 +213,58 @@ void unfinished(const Run& run, std::vector<Warning>& warnings) {
                      run.scale, described(run), counted(run.points.size()), printable(run.source.string()))});
     return;
   }
-  warnings.push_back(
-      {WarningKind::unfinished, std::nullopt,
-       fmt::format("scale `{}`: {} is not a finished run (status `{}`)", run.scale, described(run), run.status)});
+  warnings.push_back({WarningKind::unfinished, std::nullopt,
+                      fmt::format("scale `{}`: {} is not a finished run (status `{}`)", run.scale, described(run),
+                                  printable(run.status))});
 }
 
-void reading_notes(const Run& run, std::vector<Warning>& warnings) {
-  for (const Note& note : run.notes) {
+/// What the readers noted, each thing once for all runs that it is true of.
+void reading_notes(const std::vector<Run>& runs, const std::vector<std::size_t>& members,
+                   std::vector<Warning>& warnings) {
+  std::vector<std::pair<std::string, std::vector<const Run*>>> by_text;
+  for (const std::size_t i : members) {
+    for (const Note& note : runs[i].notes) {
+      const auto same =
+          std::find_if(by_text.begin(), by_text.end(), [&](const auto& it) { return it.first == note.text; });
+      if (same == by_text.end()) {
+        by_text.push_back({note.text, {&runs[i]}});
+      } else {
+        same->second.push_back(&runs[i]);
+      }
+    }
+  }
+  for (const auto& [text, noted] : by_text) {
+    const std::string where = noted.size() == 1 ? fmt::format(" ({})", printable(noted.front()->source.string()))
+                                                : fmt::format(" and {} more runs", noted.size() - 1);
     warnings.push_back(
         {WarningKind::record, std::nullopt,
-         fmt::format("scale `{}`: {} {} ({})", run.scale, described(run), note.text, printable(run.source.string()))});
+         fmt::format("scale `{}`: {}{}: {}", noted.front()->scale, described(*noted.front()), where, text)});
   }
 }
 
 }  // namespace
+
+double step_of(const Run& run, std::size_t point) {
+  return *run.points[point].cost[static_cast<std::size_t>(Cost::steps)];
+}
+
+std::string described(const Run& run) { return fmt::format("`{}` seed {}", run.variant, run.seed); }
+
+std::optional<double> usual_distance(const Run& run) {
+  std::map<double, std::size_t> counts;
+  for (std::size_t i = 1; i < run.points.size(); ++i) ++counts[step_of(run, i) - step_of(run, i - 1)];
+  if (run.points.size() < 4) return std::nullopt;
+  const auto usual =
+      std::max_element(counts.begin(), counts.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  return 2 * usual->second > run.points.size() - 1 ? std::optional(usual->first) : std::nullopt;
+}
 
 void warn_about_runs(const Context& context, const ScaleGroup& group, std::vector<Warning>& warnings) {
   std::vector<std::size_t> members = group.baseline.runs;
   for (const Arm& arm : group.arms) members.insert(members.end(), arm.runs.begin(), arm.runs.end());
   identical_curves(context.runs, members, group.name, warnings);
   for (const std::size_t run : group.baseline.runs) rising_baseline(context.runs[run], warnings);
-  unlike_runs(context, group, members, warnings);
+  warn_about_unlike_runs(context, group, members, warnings);
   for (const std::size_t run : members) {
     curve_gaps(context.runs[run], warnings);
     repeated_losses(context.runs[run], warnings);
@@ -320,10 +272,8 @@ void warn_about_runs(const Context& context, const ScaleGroup& group, std::vecto
   std::vector<std::size_t> all = members;
   all.insert(all.end(), group.baseline.failed.begin(), group.baseline.failed.end());
   for (const Arm& arm : group.arms) all.insert(all.end(), arm.failed.begin(), arm.failed.end());
-  for (const std::size_t run : all) {
-    reading_notes(context.runs[run], warnings);
-    unfinished(context.runs[run], warnings);
-  }
+  reading_notes(context.runs, all, warnings);
+  for (const std::size_t run : all) unfinished(context.runs[run], warnings);
   diverged_baseline(context, group.baseline, warnings);
   target_warnings(context, group, members, warnings);
   seed_warnings(group, warnings);
