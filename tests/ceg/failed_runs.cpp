@@ -69,6 +69,9 @@ TEST_CASE("a seed that diverged before its first evaluation counts, misses the t
     CHECK(row.target == expected.target);
     const auto texts = texts_of(analysis, WarningKind::unfinished);
     REQUIRE(texts.size() == 1);
+    for (const std::string& text : every_output(analysis)) {
+      CHECK(text.find("1 of 4 runs diverged before their loss fell") != std::string::npos);
+    }
     CHECK(texts[0].find("`v` seed 4 diverged before its loss fell (one evaluation in synthetic)") != std::string::npos);
   }
 }

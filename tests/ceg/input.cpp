@@ -1,5 +1,6 @@
 // Readers: CSV, W&B exports and run folders, and the one-line errors of bad ones.
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <fstream>
@@ -299,6 +300,12 @@ TEST_CASE("paths without runs, and one run twice") {
   const fs::path csv = folder.write("c.csv", kHeader + "a,1,3\n");
   const fs::path copy = folder.write("copy.csv", kHeader + "a,1,3\n");
   CHECK(read_runs({csv, csv}, CsvLayout::isoloss).size() == 1);  // one file, whatever is said twice
+  int ends[2];
+  REQUIRE(::pipe(ends) == 0);
+  REQUIRE(::write(ends[1], "variant,step,val_loss\na,1,3\n", 28) == 28);
+  ::close(ends[1]);
+  CHECK(read_runs({fmt::format("/dev/fd/{}", ends[0])}, CsvLayout::isoloss).size() == 1);
+  ::close(ends[0]);
   CHECK(input_error([&] {
           read_runs({csv, copy}, CsvLayout::isoloss);
         }) == "[" + copy.string() +

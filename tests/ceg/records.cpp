@@ -87,7 +87,7 @@ TEST_CASE("a folder that cannot be read is an error that names it, and hides non
   std::string message;
   {
     const NoMoreFiles limit;
-    message = input_error([&] { find_run_folders(folder.path()); });
+    message = input_error([&] { find_folders(folder.path()); });
   }
   CHECK(message ==
         fmt::format("[{}] expected a folder that can be read, got Too many open files", folder.path().string()));
@@ -159,6 +159,30 @@ TEST_CASE("the record of a finished run ends with the run, and its steps rise") 
   put_run(run, {});
   fs::remove(record);
   CHECK(input_error([&] { read_run_folder(run); }).find(record.string()) != std::string::npos);
+}
+
+TEST_CASE("a run that a sweep has planned and that is nowhere is missed") {
+  const TemporaryFolder folder;
+  put_run(folder / "s/a/seed1", {.variant = "a"});
+  put_run(folder / "s/b/seed1", {.variant = "b"});
+  const auto plan = [](const std::string& variant, int seed, const std::string& state) {
+    return fmt::format(
+        R"({{"variant": "{0}", "scale": "default", "seed": {1}, "folder": "s/{0}/seed{1}", "state": "{2}"}})", variant,
+        seed, state);
+  };
+  put_file(folder / "sweep.json",
+           fmt::format(R"({{"runs": [{}, {}, {}, {}, {}]}})", plan("a", 1, "finished"), plan("b", 1, "finished"),
+                       plan("b", 2, "failed"), plan("b", 3, "finished"), plan("c", 1, "left out")));
+  const auto runs = read_runs({folder.path()}, CsvLayout::isoloss);
+  REQUIRE(runs.size() == 4);
+  CHECK(runs[3].status == "planned");
+  const Analysis analysis = analyse(runs, options_for("a"));
+  CHECK(row_of(analysis, "b").seeds == 1);
+  CHECK(texts_of(analysis, WarningKind::missing) ==
+        std::vector<std::string>{"scale `default`: the sweep's plan has `b` seed 2, 3, of which there is no run"});
+  put_file(folder / "sweep.json", R"({"runs": 1})");
+  CHECK(input_error([&] { read_runs({folder.path()}, CsvLayout::isoloss); }).find("an array for `runs`") !=
+        std::string::npos);
 }
 
 TEST_CASE("the manifest's tokenizer and training data are read") {

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <string>
 #include <utility>
@@ -109,11 +110,26 @@ bool failed_at_once(const Run& run, const std::optional<double>& target) {
   return !fell && !(target && first->val_loss <= *target);
 }
 
+/// Seeds that a sweep has planned and that have no run folder, one warning for each variant and scale.
+void warn_about_planned(const std::vector<Run>& runs, std::vector<Warning>& warnings) {
+  std::map<std::pair<std::string, std::string>, std::vector<std::int64_t>> seeds;
+  for (const Run& run : runs) {
+    if (run.status == "planned") seeds[{run.scale, run.variant}].push_back(run.seed);
+  }
+  for (const auto& [names, missing] : seeds) {
+    warnings.push_back({WarningKind::missing, std::nullopt,
+                        fmt::format("scale `{}`: the sweep's plan has `{}` seed {}, of which there is no run",
+                                    names.first, names.second, fmt::join(missing, ", "))});
+  }
+}
+
 /// A sweep may be looked at while it runs: what has no evaluation past its start has nothing to say yet. A run that
 /// diverged has: it failed.
 void set_aside_unevaluated(std::vector<Run>& runs, const Options& options, std::vector<Warning>& warnings) {
   const auto is_baseline = [&](const Run& run) { return run.variant == options.baseline; };
   const bool had_baseline = std::any_of(runs.begin(), runs.end(), is_baseline);
+  warn_about_planned(runs, warnings);
+  std::erase_if(runs, [](const Run& run) { return run.status == "planned"; });
   std::erase_if(runs, [&](Run& run) {
     run.failed = failed_at_once(run, options.target);
     if (run.failed || std::any_of(run.points.begin(), run.points.end(), after_start)) return false;

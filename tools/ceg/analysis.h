@@ -76,7 +76,7 @@ struct Row {
   std::optional<Bound> bound;
   std::optional<double> gap;        ///< not_reached: the variant's best loss minus target, nats
   std::optional<double> auxiliary;  ///< not_reached: CEG at the variant's own best loss
-  std::string remark;               ///< why there is no ceg, or no bound; "" where the numbers say it
+  std::string remark;               ///< what the numbers do not say: runs that failed, why there is no ceg; or ""
   std::optional<Interval> auxiliary_interval;
   std::optional<Reverse> reverse;    ///< `interpolate` only
   std::vector<SeedResult> per_seed;  ///< in order of seed; empty for `fit`

@@ -37,8 +37,7 @@ template <class Read>
 void add_once(const fs::path& place, std::set<fs::path>& seen, std::vector<Run>& runs, Read&& read) {
   std::error_code problem;
   const fs::path real = fs::canonical(place, problem);
-  if (problem) fail_input(place.string(), "a path that can be followed", problem.message());
-  if (!seen.insert(real).second) return;
+  if (!seen.insert(problem ? place : real).second) return;  // a pipe has no other name
   std::vector<Run> found = read(place);
   std::move(found.begin(), found.end(), std::back_inserter(runs));
 }
@@ -180,7 +179,7 @@ void order_points(Run& run, std::string_view where) {
 }
 
 std::vector<Run> read_runs(const std::vector<fs::path>& paths, CsvLayout layout) {
-  std::vector<Run> runs;
+  std::vector<Run> runs, planned;
   std::set<fs::path> read;
   for (const fs::path& path : paths) {
     std::error_code problem;
@@ -192,9 +191,11 @@ std::vector<Run> read_runs(const std::vector<fs::path>& paths, CsvLayout layout)
       add_once(path, read, runs, [&](const fs::path& file) { return read_csv(file, layout); });
       continue;
     }
-    for (const fs::path& folder : find_run_folders(path)) {
+    const FoundFolders found = find_folders(path);
+    for (const fs::path& folder : found.runs) {
       add_once(folder, read, runs, [](const fs::path& run) { return std::vector<Run>{read_run_folder(run)}; });
     }
+    for (const fs::path& sweep : found.sweeps) add_once(sweep, read, planned, read_plan);
   }
   std::set<std::tuple<std::string, std::string, std::int64_t>> seen;
   for (const Run& run : runs) {
@@ -202,6 +203,11 @@ std::vector<Run> read_runs(const std::vector<fs::path>& paths, CsvLayout layout)
       fail_input(run.source.string(), "one run for each variant, scale and seed",
                  fmt::format("variant `{}` scale `{}` seed {} a second time", run.variant, run.scale, run.seed));
     }
+  }
+  for (Run& run : planned) {
+    if (!seen.emplace(run.variant, run.scale, run.seed).second) continue;
+    run.status = "planned";
+    runs.push_back(std::move(run));
   }
   return runs;
 }

@@ -155,6 +155,8 @@ class MissedTargets {
   std::string arms_;
 };
 
+void remark(Row& row, const std::string& text) { row.remark += (row.remark.empty() ? "" : "; ") + text; }
+
 /// Why a ratio of crossings is no figure, or only one side of it.
 std::string early_remark(const Crossings& at) {
   return fmt::format("{} there by the first evaluation, and when before it is not known",
@@ -170,7 +172,7 @@ void fill_not_reached(Row& row, const Sides& sides, const Crossings& at, const s
     row.auxiliary = std::exp(at.log_ceg());
     row.auxiliary_interval = interval;
   } else {
-    row.remark = fmt::format("at its own best loss {}", early_remark(at));
+    remark(row, fmt::format("at its own best loss {}", early_remark(at)));
   }
   const double target = *row.target;
   double base_cost = 0, gap = 0;
@@ -199,7 +201,7 @@ Row compared_row(const Context& context, const ScaleGroup& group, const Arm& arm
     row.interval = interval;
   } else {
     row.bound = at.bound();
-    row.remark = early_remark(at);
+    remark(row, early_remark(at));
   }
   row.per_seed = seed_results(sides, at, group.baseline, arm, target);
   row.reverse = reverse_direction(sides, context.options.confidence);
@@ -227,6 +229,8 @@ Row named_row(const ScaleGroup& group, const Arm& arm, Cost cost) {
     row.status = Status::not_reached;
     row.remark = row.seeds == 1 ? "its run diverged before its loss fell"
                                 : fmt::format("all {} runs diverged before their loss fell", row.seeds);
+  } else if (row.failed > 0) {
+    row.remark = fmt::format("{} of {} runs diverged before their loss fell", row.failed, row.seeds);
   }
   return row;
 }

@@ -68,6 +68,16 @@ std::string hardware_text(const json& manifest) {
   return text;
 }
 
+/// What a sweep calls a run: in the run's manifest and in the sweep's plan.
+void read_labels(Run& run, const json& labels, const std::string& where) {
+  run.variant = text_member(labels, "variant", where, run.source.filename().string());
+  run.scale = text_member(labels, "scale", where, "default");
+  run.variant_class = text_member(labels, "class", where, "");
+  check_name(run.variant, where, "variant");
+  check_name(run.scale, where, "scale");
+  if (!run.variant_class.empty()) check_name(run.variant_class, where, "class");
+}
+
 /// The hashes of the training shards, one after the other.
 std::string shard_hashes(const json& data, const std::string& where) {
   std::string hashes;
@@ -99,9 +109,7 @@ std::map<std::string, std::string> settings_of(const json& manifest, const std::
 
 void read_manifest(Run& run, const json& manifest, const std::string& where) {
   const json& sweep = object_member(manifest, "sweep", where);
-  run.variant = text_member(sweep, "variant", where, run.source.filename().string());
-  run.scale = text_member(sweep, "scale", where, "default");
-  run.variant_class = text_member(sweep, "class", where, "");
+  read_labels(run, sweep, where);
   run.seed = seed_member(sweep, where, seed_member(manifest, where, 0));
   if (const json* parts = member(sweep, "parts")) {
     if (!parts->is_array()) fail_input(where, "an array for `parts`", parts->type_name());
@@ -111,10 +119,6 @@ void read_manifest(Run& run, const json& manifest, const std::string& where) {
       check_name(run.parts.back(), where, "part");
     }
   }
-  check_name(run.variant, where, "variant");
-  check_name(run.scale, where, "scale");
-  if (!run.variant_class.empty()) check_name(run.variant_class, where, "class");
-
   const json& evaluation = object_member(manifest, "eval", where);
   run.evaluation_set = text_member(evaluation, "data_sha256", where, "");
   if (const auto tokens = number_member(evaluation, "tokens", where)) {
@@ -197,6 +201,25 @@ void check_extent(Run& run, const json& manifest, const std::string& manifest_pa
 }
 
 }  // namespace
+
+std::vector<Run> read_plan(const std::filesystem::path& sweep) {
+  const std::string where = (sweep / "sweep.json").string();
+  const json plan = parse_object(read_file(where), where);
+  std::vector<Run> runs;
+  const json* entries = member(plan, "runs");
+  if (!entries) return runs;
+  if (!entries->is_array()) fail_input(where, "an array for `runs`", entries->type_name());
+  for (const json& entry : *entries) {
+    if (!entry.is_object()) fail_input(where, "objects in `runs`", entry.type_name());
+    if (text_member(entry, "state", where, "") == "left out") continue;
+    Run run;
+    run.source = sweep / text_member(entry, "folder", where, "");
+    read_labels(run, entry, where);
+    run.seed = seed_member(entry, where, 0);
+    runs.push_back(std::move(run));
+  }
+  return runs;
+}
 
 Run read_run_folder(const std::filesystem::path& folder) {
   Run run;

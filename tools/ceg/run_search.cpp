@@ -43,7 +43,8 @@ class Search {
       return std::find(entries.begin(), entries.end(), folder / name) != entries.end();
     };
     const bool is_run = holds("manifest.json"), is_sweep = holds("sweep.json");
-    if (is_run) found_.push_back(folder);
+    if (is_run) found_.runs.push_back(folder);
+    if (is_sweep) found_.sweeps.push_back(folder);
     if (!is_run && holds("eval.jsonl")) fail_input(folder.string(), "a manifest.json beside eval.jsonl", "none");
     for (const fs::path& entry : entries) {
       if (is_run && entry.filename() == "checkpoints") continue;
@@ -53,23 +54,23 @@ class Search {
     }
   }
 
-  std::vector<fs::path> take() {
-    std::sort(found_.begin(), found_.end());
+  FoundFolders take() {
+    std::sort(found_.runs.begin(), found_.runs.end());
     return std::move(found_);
   }
 
  private:
   std::set<fs::path> seen_;
-  std::vector<fs::path> found_;
+  FoundFolders found_;
 };
 
 }  // namespace
 
-std::vector<fs::path> find_run_folders(const fs::path& path) {
+FoundFolders find_folders(const fs::path& path) {
   Search search;
   search.look_into(path);
-  std::vector<fs::path> found = search.take();
-  if (found.empty()) fail_input(path.string(), "run folders (with a manifest.json) below it", "none");
+  FoundFolders found = search.take();
+  if (found.runs.empty()) fail_input(path.string(), "run folders (with a manifest.json) below it", "none");
   return found;
 }
 

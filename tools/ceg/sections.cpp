@@ -34,9 +34,6 @@ std::string row_note(const Row& row) {
     if (row.auxiliary_interval) parts.back() += fmt::format(" ({})", interval_text(row.auxiliary_interval));
   }
   if (!row.remark.empty()) parts.push_back(row.remark);
-  if (row.failed > 0 && row.failed < row.seeds) {
-    parts.push_back(fmt::format("{} of {} diverged before their loss fell", row.failed, row.seeds));
-  }
   return fmt::format("{}", fmt::join(parts, "; "));
 }
 

@@ -59,8 +59,10 @@ std::string gain_cells(const Row& row) {
   const std::string remark =
       row.remark.empty() ? "" : fmt::format("<br><span class=\"muted\">{}</span>", escape(row.remark));
   if (row.status == Status::reached) {
+    const std::string interval =
+        row.interval ? interval_text(row.interval->low, row.interval->high) : std::string(kDash);
     return fmt::format("<td class=\"n strong\">{}</td>", row.ceg ? ratio_text(row.ceg) : bound_text(row.bound)) +
-           (row.ceg ? interval_cell(row.interval) : number_cell(std::string(kDash) + remark));
+           number_cell(interval + remark);
   }
   std::string details = bound_text(row.bound);
   if (row.gap) details += fmt::format("<br><span class=\"muted\">{} nats short</span>", fixed_text(row.gap, 3));
