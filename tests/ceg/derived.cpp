@@ -281,6 +281,18 @@ TEST_CASE("warnings: each for its own cause and for nothing else") {
                                        options_for());
     CHECK(texts_of(geometric, WarningKind::gaps).empty());
   }
+  SUBCASE("a crossing between evaluations that are far apart") {
+    const std::vector<double> sparse{100, 400, 1600};
+    Options options = options_for();
+    options.cost = Cost::steps, options.target = power_law(1)(1000);
+    const auto texts = texts_of(
+        analyse({make_run("baseline", 1, sparse, power_law(1)), make_run("v", 1, sparse, power_law(1.5))}, options),
+        WarningKind::gaps);
+    REQUIRE(texts.size() == 3);  // one on each axis
+    CHECK(texts[0] ==
+          "scale `default` on steps: `v` is compared between evaluations up to a factor of 4.00 apart in "
+          "cost, within which its CEG is a guess");
+  }
   SUBCASE("few seeds") {
     CHECK(warned({clean[0], clean[1]}, WarningKind::few_seeds).size() == 1);
     CHECK(warned({clean[0], clean[1], clean[2], clean[3]}, WarningKind::few_seeds).size() == 1);
@@ -309,6 +321,11 @@ TEST_CASE("warnings: each for its own cause and for nothing else") {
       runs.push_back(make_run("baseline (A/A)", 100 + s, steps, power_law(1.3 + 0.01 * s)));
     }
     CHECK(warned(runs, WarningKind::noise_floor).size() == 3);
+  }
+  SUBCASE("an A/A arm on the baseline's own seeds") {
+    auto runs = clean;
+    for (int s = 0; s < 3; ++s) runs.push_back(make_run("baseline (A/A)", s, steps, power_law(1.001 - 0.001 * s)));
+    CHECK(warned(runs, WarningKind::noise_floor).at(0).find("has seeds of the baseline") != std::string::npos);
   }
   SUBCASE("scales without a baseline or a variant") {
     auto runs = clean;

@@ -98,6 +98,8 @@ TEST_CASE("malformed CSV ends in one line that names file and line") {
        "after 5 (step 2)"},
       {"variant,step,val_loss,tokens\na,1,3,5\na,1,3,6\n",
        "[t.csv] expected each step once for variant `a` scale `default` seed 0, got step 1 twice"},
+      {"variant,step,val_loss,seed\na,1,3,1\nb,1,3,\na,2,2,\n",
+       "[t.csv:4] expected a seed in every row of variant `a` scale `default`, or in none, got none"},
       {"step,val_loss,run\n1,3,a\n",
        "[t.csv:2] expected a column `variant` where a file holds names, got `a` in column "
        "`run`"},

@@ -31,6 +31,9 @@ TEST_CASE("the first crossing of the running minimum, linear in ln cost and loss
   CHECK(*log_crossing(curve, 2.5) == doctest::Approx(std::log(100.0) + 0.5 * std::log(10.0)).epsilon(kRounding));
   CHECK(*log_crossing(curve, 9) == 0);
   CHECK_FALSE(log_crossing(curve, 1.99));
+  CHECK(crossing_width(curve, 2.5) == doctest::Approx(std::log(10.0)).epsilon(kRounding));
+  CHECK(crossing_width(curve, 9) == 0);
+  CHECK(crossing_width(curve, 1.99) == 0);
   CHECK_FALSE(log_crossing(curve, std::nan("")));
 }
 

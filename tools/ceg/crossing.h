@@ -33,4 +33,7 @@ ReducedCurve reduce(const Run& run, Cost cost);
 /// first point's cost where that is at or under `loss` already; nullopt where the curve never gets there, or for NaN.
 std::optional<double> log_crossing(const ReducedCurve& curve, double loss);
 
+/// ln of the ratio of the costs between which the crossing of `loss` lies; 0 where it is at the first point or nowhere.
+double crossing_width(const ReducedCurve& curve, double loss);
+
 }  // namespace isoloss

@@ -169,6 +169,7 @@ std::vector<Run> read_csv_runs(std::string_view text, const std::filesystem::pat
   }
 
   std::vector<Run> runs;
+  std::map<std::pair<std::string, std::string>, bool> tells_seed;
   std::map<std::tuple<std::string, std::string, std::int64_t>, std::size_t> index;
   CsvRow row;
   while (reader.next(row)) {
@@ -199,6 +200,14 @@ std::vector<Run> read_csv_runs(std::string_view text, const std::filesystem::pat
     run.parts = split_parts(text_of(layout.parts), where);
     run.source = name;
 
+    if (layout.seed) {
+      const bool told = !text_of(layout.seed).empty();
+      if (tells_seed.try_emplace({run.variant, run.scale}, told).first->second != told) {
+        fail_input(where,
+                   fmt::format("a seed in every row of variant `{}` scale `{}`, or in none", run.variant, run.scale),
+                   told ? "the first" : "none");
+      }
+    }
     const auto [entry, fresh] = index.try_emplace({run.variant, run.scale, run.seed}, runs.size());
     if (fresh) {
       runs.push_back(std::move(run));

@@ -165,6 +165,22 @@ std::string early_remark(const Crossings& at) {
                                           : "both sides are");
 }
 
+/// A crossing is known to lie between two evaluations; where those are far apart the line between them is a guess.
+std::optional<Warning> wide_crossings(const Row& row, const Sides& sides, const Crossings& at) {
+  constexpr double kWide = 1.5;
+  double widest = 0;
+  for (const auto* side : {&sides.baseline, &sides.variant}) {
+    for (std::size_t i = 0; i < side->size(); ++i) {
+      widest = std::max(widest, crossing_width(*(*side)[i], at.target[sides.paired ? i : 0]));
+    }
+  }
+  if (!(std::exp(widest) > kWide)) return std::nullopt;
+  return Warning{WarningKind::gaps, row.cost,
+                 fmt::format("scale `{}` on {}: `{}` is compared between evaluations up to a factor of {:.2f} apart in "
+                             "cost, within which its CEG is a guess",
+                             row.scale, cost_name(row.cost), row.variant, std::exp(widest))};
+}
+
 /// What holds of an arm most of whose runs never get there: how far off it is, and its CEG at a loss that it reached.
 void fill_not_reached(Row& row, const Sides& sides, const Crossings& at, const std::optional<Interval>& interval) {
   row.status = Status::not_reached;
@@ -257,6 +273,7 @@ Comparisons interpolate(const Context& context, const ScaleGroup& group) {
       Estimate found = estimate(sides, at, options, target, stream, std::move(blocks[c][a]), block_count);
       Row row = compared_row(context, group, arm, c, at, found, target);
       result.thresholds.push_back(threshold_sweep(sides, row, options.confidence));
+      if (auto warning = wide_crossings(row, sides, at)) result.warnings.push_back(*warning);
       missed.add(row, reached(sides.baseline, target), reached(sides.variant, target));
       result.rows.push_back(std::move(row));
       result.estimates.push_back(std::move(found));

@@ -162,6 +162,12 @@ void seed_warnings(const ScaleGroup& group, std::vector<Warning>& warnings) {
   for (const Arm& arm : group.arms) {
     if (arm.runs.empty()) continue;
     count(arm);
+    if (arm.a_a && common_seeds(group.baseline, arm) > 0) {
+      warnings.push_back({WarningKind::noise_floor, std::nullopt,
+                          fmt::format("scale `{}`: the A/A arm `{}` has seeds of the baseline: what seeds make of a "
+                                      "run is not in its noise floor",
+                                      group.name, arm.variant)});
+    }
     // An A/A arm has other seeds than the baseline on purpose.
     if (fully_paired(group.baseline, arm) || (arm.a_a && common_seeds(group.baseline, arm) == 0)) continue;
     warnings.push_back(
@@ -193,13 +199,14 @@ void diverged_baseline(const Context& context, const Arm& baseline, std::vector<
   for (const std::size_t run : baseline.runs) {
     if (context.runs[run].status == "diverged") seeds.push_back(fmt::format("{}", context.runs[run].seed));
   }
-  if (seeds.empty() || context.options.target || context.options.method != Method::interpolate) return;
-  const bool all = seeds.size() == baseline.runs.size();
+  if (seeds.empty() || context.options.target || context.options.method == Method::fit) return;
+  const bool all = seeds.size() == baseline.runs.size(), paper = context.options.method == Method::paper;
   warnings.push_back({WarningKind::unfinished, std::nullopt,
                       fmt::format("scale `{}`: of the baseline seed {} diverged: {}",
                                   context.runs[baseline.runs.front()].scale, fmt::join(seeds, ", "),
-                                  all ? "the target is the mean loss of runs that did not end"
-                                      : "the others alone set the target, and it counts as one that misses it")});
+                                  paper ? "its last loss is the target of its pairs all the same"
+                                  : all ? "the target is the mean loss of runs that did not end"
+                                        : "the others alone set the target, and it counts as one that misses it")});
 }
 
 void unfinished(const Run& run, std::vector<Warning>& warnings) {
