@@ -153,6 +153,27 @@ TEST_CASE("a run that diverged later is compared as far as it came, and sets no 
         "before their loss fell");
 }
 
+TEST_CASE("a run that was under the loss asked for before it diverged did reach it") {
+  std::vector<Run> runs = pairs();
+  runs[7] = diverged("v", 4, {10, 20}, [](double step) { return 3 + step / 10; });
+  Options options = one_axis();
+  options.target = 4.5;
+  CHECK(row_of(analyse(runs, options), "v").failed == 0);
+  options.target = 3.9;
+  CHECK(row_of(analyse(runs, options), "v").failed == 1);
+}
+
+TEST_CASE("runs under way stay where all that ended beside them failed") {
+  std::vector<Run> runs = pairs();
+  for (Run& run : runs) {
+    if (run.variant == "v") run.points.resize(40), run.status = "running";
+  }
+  runs[7] = diverged("v", 4, {0}, power_law(1));
+  const Row row = row_of(analyse(runs, one_axis()), "v");
+  CHECK(row.seeds == 4);
+  CHECK(row.failed == 1);
+}
+
 TEST_CASE("an A/A arm that failed leaves the noise floor to the baseline's own seeds") {
   std::vector<Run> runs = pairs();
   const auto floor = analyse(runs, one_axis()).noise_floor.at(0);
