@@ -235,7 +235,9 @@ Run read_run_folder(const std::filesystem::path& folder) {
   const std::string path = (folder / "eval.jsonl").string();
   // A run that has only just begun, or failed at once, has no evaluation: that is no fault of its record.
   const bool may_be_empty = run.status == "running" || run.status == "interrupted" || run.status == "diverged";
-  if (!may_be_empty || std::filesystem::exists(path)) read_record(run, path, active);
+  std::error_code problem;  // whatever it is, reading says it better
+  const bool absent = std::filesystem::status(path, problem).type() == std::filesystem::file_type::not_found;
+  if (!may_be_empty || !absent) read_record(run, path, active);
   if (run.points.empty() && !may_be_empty) fail_input(path, "at least one evaluation", "none");
   check_extent(run, manifest, manifest_path, path);
   order_points(run, path);
