@@ -258,7 +258,7 @@ TEST_CASE("warnings: each for its own cause and for nothing else") {
     runs[1].points[20].val_loss = runs[1].points[19].val_loss;
     const auto texts = warned(runs, WarningKind::repeated_losses);
     REQUIRE(texts.size() == 1);
-    CHECK(texts[0].find("1 of 40 losses of `v` seed 0 repeat the one before them to the last digit, at step 210") !=
+    CHECK(texts[0].find("1 of 40 losses of `v` seed 0 repeat an earlier one to the last digit, at step 210") !=
           std::string::npos);
     const auto rounded = [&](double inverse_place) {
       auto copy = clean;
@@ -267,7 +267,24 @@ TEST_CASE("warnings: each for its own cause and for nothing else") {
       }
       return copy;
     };
+    runs = clean;
+    for (std::size_t i = 30; i < steps.size(); ++i) runs[3].points[i].val_loss = runs[3].points[i - 10].val_loss;
+    CHECK(warned(runs, WarningKind::repeated_losses).at(0).find("10 of 40 losses of `v` seed 1") != std::string::npos);
     CHECK(warned(rounded(1e4), WarningKind::repeated_losses).empty());
+    // A flat end with noise, in floats as many loggers have it, and rounded.
+    for (const double inverse_place : {0.0, 1e6, 1e4, 1e3, 1e2}) {
+      Philox random(11, 0);
+      runs = clean;
+      for (Run& run : runs) {
+        run = make_run(run.variant, run.seed, even_steps(1000, 10), [&](double step) {
+          const double loss = power_law(1)(step) + 0.003 * random.normal();
+          return inverse_place == 0 ? static_cast<double>(static_cast<float>(loss))
+                                    : std::round(loss * inverse_place) / inverse_place;
+        });
+      }
+      CAPTURE(inverse_place);
+      CHECK(warned(runs, WarningKind::repeated_losses).empty());
+    }
     CHECK(warned(rounded(1e1), WarningKind::repeated_losses).empty());  // many repeats, all of them honest
     runs = rounded(1e4);
     for (std::size_t i = 1; i < steps.size(); i += 2) runs[1].points[i].val_loss = runs[1].points[i - 1].val_loss;

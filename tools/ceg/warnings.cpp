@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <limits>
 #include <map>
 #include <set>
 
@@ -91,33 +92,43 @@ double last_place_of(const Run& run) {
   return std::pow(10.0, -decimals);
 }
 
-/// Evaluations of other weights hardly ever agree in every digit. Where losses were rounded some do, about as often as
-/// the last place is a share of what losses usually move by (their lower quartile): only more than that is told.
+/// More than chance makes of `expected` repeats, by four standard deviations of a count.
+bool beyond_chance(double repeats, double expected) { return repeats > expected + 4 * std::sqrt(expected) + 0.5; }
+
+/// Evaluations of other weights hardly ever agree in every digit. Where losses were rounded some do: neighbours about
+/// as often as the last place is a share of what losses usually move by (their lower quartile), any two as it is one of
+/// the range that the middle half of them lies in. Only more than that is told. No loss is finer than a float.
 void repeated_losses(const Run& run, std::vector<Warning>& warnings) {
-  std::vector<double> moves;
+  const std::size_t n = run.points.size();
+  std::set<double> seen;
+  std::vector<double> moves, sorted;
   std::optional<double> first;
-  double repeats = 0;
-  for (std::size_t i = 1; i < run.points.size(); ++i) {
-    const double move = std::abs(run.points[i].val_loss - run.points[i - 1].val_loss);
-    if (move > 0) {
-      moves.push_back(move);
-      continue;
+  double neighbours = 0, repeats = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    const double loss = run.points[i].val_loss;
+    sorted.push_back(loss);
+    if (!seen.insert(loss).second) {
+      ++repeats;
+      if (!first) first = step_of(run, i);
     }
-    if (!first) first = step_of(run, i);
-    ++repeats;
+    if (i == 0) continue;
+    const double move = std::abs(loss - run.points[i - 1].val_loss);
+    move > 0 ? moves.push_back(move) : void(++neighbours);
   }
   if (!first) return;
   std::sort(moves.begin(), moves.end());
-  const double evaluations = static_cast<double>(run.points.size());
-  const double usual = moves.empty() ? 0 : moves[moves.size() / 4];
-  const double expected = usual > 0 ? evaluations * last_place_of(run) / usual : 0;
-  if (repeats <= expected + 4 * std::sqrt(expected) + 0.5) return;
+  std::sort(sorted.begin(), sorted.end());
+  const double place = last_place_of(run), count = static_cast<double>(n);
+  const auto chance = [](double part, double whole) { return whole > 0 ? part / whole : 0; };
+  const double of_neighbours = moves.empty() ? 0 : count * chance(place, moves[moves.size() / 4]);
+  const double finest = std::max(place, std::abs(sorted[n / 2]) * std::numeric_limits<float>::epsilon());
+  const double of_any = count * count / 2 * chance(finest, std::max(finest, sorted[3 * n / 4] - sorted[n / 4]));
+  if (!beyond_chance(neighbours, of_neighbours) && !beyond_chance(repeats, of_any)) return;
   warnings.push_back(
       {WarningKind::repeated_losses, std::nullopt,
-       fmt::format("scale `{}`: {} of {} losses of {} repeat the one before them to the last digit, at "
-                   "step {} first: a logger that writes an old value again moves the curve; all are taken "
-                   "as evaluations",
-                   run.scale, repeats, evaluations, described(run), *first)});
+       fmt::format("scale `{}`: {} of {} losses of {} repeat an earlier one to the last digit, at step {} first: a "
+                   "logger that writes old values again moves the curve; all are taken as evaluations",
+                   run.scale, repeats, n, described(run), *first)});
 }
 
 void curve_gaps(const Run& run, std::vector<Warning>& warnings) {
