@@ -276,7 +276,7 @@ TEST_CASE("warnings: each for its own cause and for nothing else") {
       Philox random(11, 0);
       runs = clean;
       for (Run& run : runs) {
-        run = make_run(run.variant, run.seed, even_steps(1000, 10), [&](double step) {
+        run = make_run(run.variant, run.seed, even_steps(3000, 10), [&](double step) {
           const double loss = power_law(1)(step) + 0.003 * random.normal();
           return inverse_place == 0 ? static_cast<double>(static_cast<float>(loss))
                                     : std::round(loss * inverse_place) / inverse_place;
@@ -284,6 +284,9 @@ TEST_CASE("warnings: each for its own cause and for nothing else") {
       }
       CAPTURE(inverse_place);
       CHECK(warned(runs, WarningKind::repeated_losses).empty());
+      if (inverse_place != 0) continue;
+      runs[1].points[1500].val_loss = runs[1].points[1499].val_loss;  // two neighbours, of which chance makes none
+      CHECK(warned(runs, WarningKind::repeated_losses).size() == 1);
     }
     CHECK(warned(rounded(1e1), WarningKind::repeated_losses).empty());  // many repeats, all of them honest
     runs = rounded(1e4);
