@@ -113,7 +113,11 @@ void repeated_losses(const Run& run, std::vector<Warning>& warnings) {
     }
     if (i == 0) continue;
     const double move = std::abs(loss - run.points[i - 1].val_loss);
-    move > 0 ? moves.push_back(move) : void(++neighbours);
+    if (move > 0) {
+      moves.push_back(move);
+    } else {
+      ++neighbours;
+    }
   }
   if (!first) return;
   std::sort(moves.begin(), moves.end());
