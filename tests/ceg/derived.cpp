@@ -142,9 +142,14 @@ TEST_CASE("warnings: each for its own cause and for nothing else") {
     clean.push_back(make_run("v", s, steps, power_law(1.5 + 0.01 * s)));
   }
   const auto warned = [](const std::vector<Run>& runs, WarningKind kind) {
-    return texts_of(analyse(runs, options_for()), kind);
+    Options options = options_for();
+    options.resamples = 100;  // no warning depends on their number
+    return texts_of(analyse(runs, options), kind);
   };
-  const WarningKind kinds[] = {WarningKind::identical_curves,
+  const WarningKind kinds[] = {WarningKind::unequal_runs,
+                               WarningKind::repeated_losses,
+                               WarningKind::record,
+                               WarningKind::identical_curves,
                                WarningKind::rising_baseline,
                                WarningKind::unequal_evaluation,
                                WarningKind::gaps,
@@ -155,7 +160,8 @@ TEST_CASE("warnings: each for its own cause and for nothing else") {
                                WarningKind::noise_floor,
                                WarningKind::poor_fit,
                                WarningKind::missing};
-  for (const WarningKind kind : kinds) CHECK(warned(clean, kind).empty());
+  const Analysis nothing = analyse(clean, options_for());
+  for (const WarningKind kind : kinds) CHECK(texts_of(nothing, kind).empty());
 
   SUBCASE("identical curves") {
     auto runs = clean;
@@ -181,6 +187,112 @@ TEST_CASE("warnings: each for its own cause and for nothing else") {
     runs[3].evaluation_set = "y";
     CHECK(warned(runs, WarningKind::unequal_evaluation).size() == 1);
   }
+  SUBCASE("runs that differ in what their manifests say: tokenizer, training data, tokens a step, length") {
+    auto runs = clean;
+    for (Run& run : runs) run.tokenizer = "x", run.training_data = "d";
+    CHECK(warned(runs, WarningKind::unequal_evaluation).empty());
+    runs[3].tokenizer = "y";
+    CHECK(warned(runs, WarningKind::unequal_evaluation).at(0).find("different tokenizers") != std::string::npos);
+    runs[3].training_data = "e";
+    CHECK(warned(runs, WarningKind::unequal_runs).size() == 1);
+    runs = clean;
+    for (Point& point : runs[1].points) *point.cost[static_cast<std::size_t>(Cost::tokens)] *= 2;
+    const Analysis analysis = analyse(runs, options_for());
+    REQUIRE(texts_of(analysis, WarningKind::unequal_runs).size() == 1);
+    for (const Warning& warning : analysis.warnings) {
+      if (warning.kind == WarningKind::unequal_runs) CHECK(warning.cost == Cost::steps);
+    }
+    runs = clean;
+    runs[2].points.pop_back();  // a baseline that was cut; where it diverged, that is said elsewhere
+    CHECK(warned(runs, WarningKind::unequal_runs).at(0).find("runs of `baseline` end at different steps") !=
+          std::string::npos);
+    runs[2].status = "diverged";
+    CHECK(warned(runs, WarningKind::unequal_runs).empty());
+    runs = clean;
+    for (std::size_t i = 1; i < runs.size(); i += 2)
+      runs[i].points.pop_back();  // a shorter variant is nobody's mistake
+    CHECK(warned(runs, WarningKind::unequal_runs).empty());
+  }
+  SUBCASE("runs of one arm that were told different things, the A/A arm among the baseline") {
+    auto runs = clean;
+    for (Run& run : runs) run.settings = {{"model.norm", run.variant}, {"optimizer.learning_rate", "0.1"}};
+    CHECK(warned(runs, WarningKind::unequal_runs).empty());
+    runs[3].settings["optimizer.learning_rate"] = "0.2", runs[5].settings.erase("model.norm");
+    CHECK(warned(runs, WarningKind::unequal_runs) ==
+          std::vector<std::string>{"scale `default`: runs of `v` differ in more than their seed: model.norm, "
+                                   "optimizer.learning_rate"});
+    runs = clean;
+    runs.push_back(make_run("again", 9, steps, power_law(1)));
+    runs.back().variant_class = "baseline";
+    runs[0].settings = {{"a", "1"}}, runs.back().settings = {{"a", "2"}};
+    CHECK(warned(runs, WarningKind::unequal_runs).at(0).find("the baseline and its A/A arm `again` differ") !=
+          std::string::npos);
+  }
+  SUBCASE("what only some evaluations carry: a cost, blocks, a place on the grid") {
+    auto runs = clean;
+    runs[1].points.back().cost[static_cast<std::size_t>(Cost::flops)].reset();
+    const Analysis analysis = analyse(runs, options_for());
+    REQUIRE(texts_of(analysis, WarningKind::gaps).size() == 1);
+    CHECK(texts_of(analysis, WarningKind::gaps)[0] ==
+          "scale `default`: 1 of 40 evaluations of `v` seed 0 have no `flops` and are left out on that axis");
+    for (const Warning& warning : analysis.warnings) {
+      if (warning.kind == WarningKind::gaps) CHECK(warning.cost == Cost::flops);
+    }
+    runs = clean;
+    for (Run& run : runs) {
+      for (Point& point : run.points) point.block_losses = {point.val_loss, point.val_loss};
+    }
+    CHECK(warned(runs, WarningKind::unequal_evaluation).empty());
+    runs[4].points[3].block_losses.clear();
+    CHECK(warned(runs, WarningKind::unequal_evaluation).at(0).find("different numbers of blocks") != std::string::npos);
+    runs = clean;
+    for (std::size_t i = 1; i < runs.size(); i += 2) {
+      std::vector<Point> half;
+      for (std::size_t k = 1; k < steps.size(); k += 2) half.push_back(runs[i].points[k]);
+      runs[i].points = half;
+    }
+    CHECK(warned(runs, WarningKind::unequal_runs).at(0).find("evaluated at different distances") != std::string::npos);
+  }
+  SUBCASE("losses that repeat: by chance where they are rounded, else not") {
+    auto runs = clean;
+    runs[1].points[20].val_loss = runs[1].points[19].val_loss;
+    const auto texts = warned(runs, WarningKind::repeated_losses);
+    REQUIRE(texts.size() == 1);
+    CHECK(texts[0].find("1 of 40 losses of `v` seed 0 repeat an earlier one to the last digit, at step 210") !=
+          std::string::npos);
+    const auto rounded = [&](double inverse_place) {
+      auto copy = clean;
+      for (Run& run : copy) {
+        for (Point& point : run.points) point.val_loss = std::round(point.val_loss * inverse_place) / inverse_place;
+      }
+      return copy;
+    };
+    runs = clean;
+    for (std::size_t i = 30; i < steps.size(); ++i) runs[3].points[i].val_loss = runs[3].points[i - 10].val_loss;
+    CHECK(warned(runs, WarningKind::repeated_losses).at(0).find("10 of 40 losses of `v` seed 1") != std::string::npos);
+    CHECK(warned(rounded(1e4), WarningKind::repeated_losses).empty());
+    // A flat end with noise, in floats as many loggers have it, and rounded.
+    for (const double inverse_place : {0.0, 1e6, 1e4, 1e3, 1e2}) {
+      Philox random(11, 0);
+      runs = clean;
+      for (Run& run : runs) {
+        run = make_run(run.variant, run.seed, even_steps(3000, 10), [&](double step) {
+          const double loss = power_law(1)(step) + 0.003 * random.normal();
+          return inverse_place == 0 ? static_cast<double>(static_cast<float>(loss))
+                                    : std::round(loss * inverse_place) / inverse_place;
+        });
+      }
+      CAPTURE(inverse_place);
+      CHECK(warned(runs, WarningKind::repeated_losses).empty());
+      if (inverse_place != 0) continue;
+      runs[1].points[1500].val_loss = runs[1].points[1499].val_loss;  // two neighbours, of which chance makes none
+      CHECK(warned(runs, WarningKind::repeated_losses).size() == 1);
+    }
+    CHECK(warned(rounded(1e1), WarningKind::repeated_losses).empty());  // many repeats, all of them honest
+    runs = rounded(1e4);
+    for (std::size_t i = 1; i < steps.size(); i += 2) runs[1].points[i].val_loss = runs[1].points[i - 1].val_loss;
+    CHECK(warned(runs, WarningKind::repeated_losses).size() == 1);
+  }
   SUBCASE("gaps") {
     auto runs = clean;
     runs[2].points.erase(runs[2].points.begin() + 20);
@@ -191,6 +303,18 @@ TEST_CASE("warnings: each for its own cause and for nothing else") {
                                         make_run("v", 1, geometric_steps(30), power_law(2))},
                                        options_for());
     CHECK(texts_of(geometric, WarningKind::gaps).empty());
+  }
+  SUBCASE("a crossing between evaluations that are far apart") {
+    const std::vector<double> sparse{100, 400, 1600};
+    Options options = options_for();
+    options.cost = Cost::steps, options.target = power_law(1)(1000);
+    const auto texts = texts_of(
+        analyse({make_run("baseline", 1, sparse, power_law(1)), make_run("v", 1, sparse, power_law(1.5))}, options),
+        WarningKind::gaps);
+    REQUIRE(texts.size() == 3);  // one on each axis
+    CHECK(texts[0] ==
+          "scale `default` on steps: `v` is compared between evaluations up to a factor of 4.00 apart in "
+          "cost, within which its CEG is a guess");
   }
   SUBCASE("few seeds") {
     CHECK(warned({clean[0], clean[1]}, WarningKind::few_seeds).size() == 1);
@@ -221,12 +345,33 @@ TEST_CASE("warnings: each for its own cause and for nothing else") {
     }
     CHECK(warned(runs, WarningKind::noise_floor).size() == 3);
   }
+  SUBCASE("an A/A arm on the baseline's own seeds") {
+    auto runs = clean;
+    for (int s = 0; s < 3; ++s) runs.push_back(make_run("baseline (A/A)", s, steps, power_law(1.001 - 0.001 * s)));
+    CHECK(warned(runs, WarningKind::noise_floor).at(0).find("has seeds of the baseline") != std::string::npos);
+  }
   SUBCASE("scales without a baseline or a variant") {
     auto runs = clean;
     runs.push_back(make_run("v", 1, steps, power_law(2), "alone"));
     CHECK(warned(runs, WarningKind::missing) ==
           std::vector<std::string>{"scale `alone` has no run of the baseline `baseline` and is left out"});
   }
+}
+
+TEST_CASE("a variant has one class and one list of parts, told by some of its runs or by all") {
+  std::vector<Run> runs;
+  for (int s = 0; s < 3; ++s) {
+    runs.push_back(make_run("baseline", s, even_steps(60, 10), power_law(1)));
+    runs.push_back(make_run("v", s, even_steps(60, 10), power_law(2)));
+  }
+  runs[3].variant_class = "systems";
+  CHECK(analyse(runs, options_for()).rows.at(0).variant_class == "systems");
+  runs[5].variant_class = "baseline", runs[5].source = "other";
+  CHECK(input_error([&] { analyse(runs, options_for()); }) ==
+        "[other] expected class `systems` for variant `v`, as in synthetic, got class `baseline`");
+  runs[5].variant_class.clear(), runs[1].parts = {"a", "b"}, runs[5].parts = {"a"};
+  CHECK(input_error([&] { analyse(runs, options_for()); }) ==
+        "[other] expected parts `a; b` for variant `v`, as in synthetic, got parts `a`");
 }
 
 TEST_CASE("half a curve is left out beside whole ones of its variant; a diverged run and a lone one are not") {
@@ -285,7 +430,8 @@ TEST_CASE("a run without an evaluation after its start is left out with a warnin
   runs.push_back(make_run("waiting", 0, {0.0}, power_law(1)));
   const Analysis analysis = analyse(runs, options_for());
   CHECK(analysis.rows.size() == analysis.costs.size());
-  CHECK(texts_of(analysis, WarningKind::unfinished).at(0).find("`waiting`") != std::string::npos);
+  CHECK(texts_of(analysis, WarningKind::unfinished).at(0) ==
+        "`waiting` seed 0 at scale `default` is left out: synthetic has no evaluation after its start");
   CHECK_THROWS_AS(analyse({runs.back()}, options_for()), Error);
   CHECK(input_error([&] { analyse(runs, options_for("waiting")); }) ==  // not: one of baseline, v
         "[--baseline] expected a run of `waiting` with an evaluation after its start, got none");

@@ -1,5 +1,6 @@
 // Readers: CSV, W&B exports and run folders, and the one-line errors of bad ones.
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <fstream>
@@ -91,10 +92,17 @@ TEST_CASE("malformed CSV ends in one line that names file and line") {
       {"variant,step,val_loss,seed\na,1,3,1.5\n", "[t.csv:2] expected a whole number for seed, got `1.5`"},
       {"variant,step,val_loss,class\na,1,3,x\na,2,3,y\n",
        "[t.csv:3] expected one class and one list of parts for variant `a`, got another"},
-      {"variant,step,val_loss,seconds\na,1,3,5\na,2,3,4\n",
-       "[t.csv] expected `seconds` that starts at 0 or above and never falls for variant `a` scale `default` seed 0, "
+      {"variant,step,val_loss,tokens\na,1,3,5\na,2,3,4\n",
+       "[t.csv] expected `tokens` that starts at 0 or above and never falls for variant `a` scale `default` seed 0, "
        "got 4 "
        "after 5 (step 2)"},
+      {"variant,step,val_loss,tokens\na,1,3,5\na,1,3,6\n",
+       "[t.csv] expected each step once for variant `a` scale `default` seed 0, got step 1 twice"},
+      {"variant,step,val_loss,seed\na,1,3,1\nb,1,3,\na,2,2,\n",
+       "[t.csv:4] expected a seed in every row of variant `a` scale `default`, or in none, got none"},
+      {"step,val_loss,run\n1,3,a\n",
+       "[t.csv:2] expected a column `variant` where a file holds names, got `a` in column "
+       "`run`"},
   };
   for (const auto& bad : cases) {
     CAPTURE(bad.first);
@@ -143,6 +151,70 @@ TEST_CASE("CSV runs: keys, optional columns, empty cells, any order of steps") {
   CHECK_FALSE(run.has(Cost::seconds));
   CHECK(runs[1].seed == 4);
   CHECK_FALSE(runs[1].has(Cost::joules));
+}
+
+TEST_CASE("CSV as pandas writes it: whole numbers with a point, a row twice, a clock that started anew") {
+  const auto runs = read_csv_runs(
+      "variant,seed,step,val_loss,seconds\n"
+      "a,1.0,10.0,3,5\na,1.0,20.0,2.5,9\na,1.0,20.0,2.5,10\na,1.0,30.0,2.25,4\n"
+      "b,2.0,10.0,3,5\nb,2.0,20.0,2.5,9\n",
+      "t.csv");
+  REQUIRE(runs.size() == 2);
+  CHECK(runs[0].seed == 1);
+  CHECK(runs[1].seed == 2);
+  REQUIRE(runs[0].points.size() == 3);
+  CHECK(runs[0].points[2].val_loss == 2.25);
+  CHECK_FALSE(runs[0].has(Cost::seconds));
+  CHECK(runs[1].has(Cost::seconds));
+  CHECK(runs[1].notes.empty());
+  REQUIRE(runs[0].notes.size() == 2);
+  CHECK(runs[0].notes[0].text == "steps that stand there twice are taken once, 1 in all, step 20 first");
+  CHECK(runs[0].notes[1].text == "`seconds` fall, 4 after 9 (step 30): this axis is left out");
+  const auto still = read_csv_runs("variant,step,val_loss,tokens\na,10,3,64\na,20,2.5,64\n", "t.csv");
+  CHECK_FALSE(still[0].has(Cost::tokens));  // of one step, as some loggers count them
+  CHECK(still[0].notes.at(0).text == "`tokens` stand still at 64: this axis is left out");
+  CHECK(csv_error("variant,seed,step,val_loss\na,1.5,1,3\n") ==
+        "[t.csv:2] expected a whole number for seed, got `1.5`");
+  CHECK(csv_error("variant,seed,step,val_loss\na,1e300,1,3\n") ==
+        "[t.csv:2] expected a whole number for seed, got `1e300`");
+
+  Options options = options_for("b");
+  options.cost = Cost::steps;
+  CHECK(texts_of(analyse(runs, options), WarningKind::record).size() == 2);
+  options.cost = Cost::seconds;
+  CHECK(input_error([&] { analyse(runs, options); }) ==
+        "[--cost] expected an axis that every run carries (steps), got seconds, which t.csv lacks: `a` seed 1: "
+        "`seconds` fall, 4 after 9 (step 30): this axis is left out");
+}
+
+TEST_CASE("a file of one run has its name: Lightning's, TensorBoard's, anybody's") {
+  const auto read = [](const std::string& name, const std::string& text) {
+    const auto runs = read_csv_runs(text, name);
+    REQUIRE(runs.size() == 1);
+    return runs[0];
+  };
+  // Lightning writes one row for training and one for validation, and calls the first update step 0.
+  const Run lightning =
+      read("logs/rope-s3/version_0/metrics.csv", "epoch,step,train_loss,val_loss\n0,39,7.5,\n0,99,,5.5\n1,199,,5.25\n");
+  CHECK(lightning.variant == "rope");
+  CHECK(lightning.seed == 3);
+  REQUIRE(lightning.points.size() == 2);
+  CHECK(*lightning.points[0].cost[0] == 100);
+  CHECK(lightning.points[1].val_loss == 5.25);
+  CHECK(lightning.notes.size() == 1);
+  CHECK(read("rope-s3/logs/csv/version_0/metrics.csv", "epoch,step,val_loss\n,99,5.5\n").variant == "rope");
+  const Run board = read("x/run-rope-s2-tag-val_loss.csv", "Wall time,Step,Value\r\n1796000000.0,100,5.5\r\n");
+  CHECK(board.variant == "rope");
+  CHECK(board.seed == 2);
+  CHECK(*board.points[0].cost[0] == 100);
+  CHECK(board.points[0].val_loss == 5.5);
+  CHECK(input_error([] { read_csv_runs("Wall time,Step,Value\n1,2,3\n", "run-a-tag-train_loss.csv"); }) ==
+        "[run-a-tag-train_loss.csv] expected a validation loss after `-tag-`, got train_loss");
+  const Run own = read("moe_seed4.csv", "step,val_loss,tokens\n1,3,64\n");
+  CHECK(own.variant == "moe");
+  CHECK(own.seed == 4);
+  CHECK(*own.points[0].cost[0] == 1);
+  CHECK(*own.points[0].cost[static_cast<std::size_t>(Cost::tokens)] == 64);
 }
 
 TEST_CASE("a W&B export: val/loss columns only, MIN and MAX passed over, seeds cut off names") {
@@ -228,9 +300,17 @@ TEST_CASE("paths without runs, and one run twice") {
   CHECK(input_error([&] { read_runs({folder.path() / "no"}, CsvLayout::isoloss); }) ==
         "[" + where + "/no] expected a run folder, a sweep's folder or a CSV file, got nothing there");
   const fs::path csv = folder.write("c.csv", kHeader + "a,1,3\n");
+  const fs::path copy = folder.write("copy.csv", kHeader + "a,1,3\n");
+  CHECK(read_runs({csv, csv}, CsvLayout::isoloss).size() == 1);  // one file, whatever is said twice
+  int ends[2];
+  REQUIRE(::pipe(ends) == 0);
+  REQUIRE(::write(ends[1], "variant,step,val_loss\na,1,3\n", 28) == 28);
+  ::close(ends[1]);
+  CHECK(read_runs({fmt::format("/dev/fd/{}", ends[0])}, CsvLayout::isoloss).size() == 1);
+  ::close(ends[0]);
   CHECK(input_error([&] {
-          read_runs({csv, csv}, CsvLayout::isoloss);
-        }) == "[" + csv.string() +
+          read_runs({csv, copy}, CsvLayout::isoloss);
+        }) == "[" + copy.string() +
                   "] expected one run for each variant, scale and seed, got variant `a` scale `default` seed 0 a "
                   "second time");
 }

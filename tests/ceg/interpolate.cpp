@@ -31,6 +31,9 @@ TEST_CASE("the first crossing of the running minimum, linear in ln cost and loss
   CHECK(*log_crossing(curve, 2.5) == doctest::Approx(std::log(100.0) + 0.5 * std::log(10.0)).epsilon(kRounding));
   CHECK(*log_crossing(curve, 9) == 0);
   CHECK_FALSE(log_crossing(curve, 1.99));
+  CHECK(crossing_width(curve, 2.5) == doctest::Approx(std::log(10.0)).epsilon(kRounding));
+  CHECK(crossing_width(curve, 9) == 0);
+  CHECK(crossing_width(curve, 1.99) == 0);
   CHECK_FALSE(log_crossing(curve, std::nan("")));
 }
 
@@ -76,7 +79,7 @@ TEST_CASE("the other direction: CEG at the variant's own final loss, or a lower 
   CHECK(better->status == Status::not_reached);
   CHECK_FALSE(better->ceg);
   // The baseline ends at 1000 steps; the variant reaches its own final loss (about that of 950) near step 950.
-  CHECK(*better->bound == doctest::Approx(1000.0 / 950).epsilon(0.01));
+  CHECK(better->bound->value == doctest::Approx(1000.0 / 950).epsilon(0.01));
   const auto& worse = row_of(analysis, "worse").reverse;
   REQUIRE(worse);
   CHECK(worse->status == Status::reached);
@@ -93,7 +96,7 @@ TEST_CASE("a variant that never reaches the target is typed so, with bound, gap 
   CHECK(row.status == Status::not_reached);
   CHECK_FALSE(row.ceg);
   CHECK_FALSE(row.interval);
-  CHECK(*row.bound == doctest::Approx(std::exp2(-0.5)).epsilon(kRounding));
+  CHECK(row.bound->value == doctest::Approx(std::exp2(-0.5)).epsilon(kRounding));
   CHECK(*row.gap == doctest::Approx(power_law(0.5)(1024) - *options.target).epsilon(kRounding));
   CHECK(*row.auxiliary == doctest::Approx(0.5).epsilon(kRounding));
 }
@@ -279,5 +282,6 @@ TEST_CASE(
   }
   Options options = options_for();
   options.target = 1.0 + power_law(1)(20);
-  CHECK(texts_of(analyse(runs, options), WarningKind::gaps).size() == 2);
+  // Of each run, and of the row on each of three axes, which has no figure.
+  CHECK(texts_of(analyse(runs, options), WarningKind::gaps).size() == 2 + 3);
 }

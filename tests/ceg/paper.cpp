@@ -60,7 +60,7 @@ TEST_CASE("the compact ladder's ratios: 101 evaluations of the baseline") {
     REQUIRE(row.auxiliary);
     CHECK(*row.auxiliary == auxiliary);
     CHECK(*row.gap > 0);
-    CHECK(*row.bound == doctest::Approx(1));
+    CHECK(row.bound->value == doctest::Approx(1));
   }
   CHECK(analysis.costs == std::vector<Cost>{Cost::steps});
   for (const Row& row : analysis.rows) CHECK_FALSE(row.interval);

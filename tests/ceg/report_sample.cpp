@@ -143,12 +143,13 @@ Analysis sample_analysis(const std::vector<SampleVariant>& variants, const Sampl
         (reached ? row.ceg : row.auxiliary) = ceg;
         if (options.intervals) (reached ? row.interval : row.auxiliary_interval) = around(ceg, half);
         if (!reached) {
-          row.bound = 0.95;
+          row.bound = Bound{0.95, false};
           row.gap = level - target;
         }
         row.reverse = Reverse{target - 0.04, ceg > 1 ? Status::not_reached : Status::reached, std::nullopt,
                               std::nullopt, std::nullopt};
-        (ceg > 1 ? row.reverse->bound : row.reverse->ceg) = ceg * 0.97;
+        if (ceg > 1) row.reverse->bound = Bound{ceg * 0.97, true};
+        if (ceg <= 1) row.reverse->ceg = ceg * 0.97;
         for (int seed = 1; seed <= options.seeds; ++seed) {
           SeedResult result;
           result.baseline_seed = result.variant_seed = seed;

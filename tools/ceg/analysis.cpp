@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <string>
 #include <utility>
@@ -13,6 +14,11 @@
 
 namespace isoloss {
 namespace {
+
+/// The first run with a curve but without this axis.
+std::vector<Run>::const_iterator lacking(const std::vector<Run>& runs, Cost cost) {
+  return std::find_if(runs.begin(), runs.end(), [&](const Run& run) { return !run.failed && !run.has(cost); });
+}
 
 /// Axes that every run carries; throws when the wanted one is not among them.
 std::vector<Cost> common_costs(const std::vector<Run>& runs, const Options& options) {
@@ -25,16 +31,21 @@ std::vector<Cost> common_costs(const std::vector<Run>& runs, const Options& opti
   std::vector<Cost> costs;
   std::vector<std::string_view> names;
   for (const Cost cost : kAllCosts) {
-    const auto lacks = std::find_if(runs.begin(), runs.end(), [&](const Run& run) { return !run.has(cost); });
+    const auto lacks = lacking(runs, cost);
     if (lacks == runs.end()) {
       costs.push_back(cost);
       names.push_back(cost_name(cost));
     }
   }
   if (options.cost && std::find(costs.begin(), costs.end(), *options.cost) == costs.end()) {
-    const auto lacks = std::find_if(runs.begin(), runs.end(), [&](const Run& run) { return !run.has(*options.cost); });
+    const auto lacks = lacking(runs, *options.cost);
+    const auto why = std::find_if(lacks->notes.begin(), lacks->notes.end(),
+                                  [&](const Note& note) { return note.lost == options.cost; });
     fail_input("--cost", fmt::format("an axis that every run carries ({})", fmt::join(names, ", ")),
-               fmt::format("{}, which {} lacks", cost_name(*options.cost), lacks->source.string()));
+               fmt::format("{}, which {} lacks{}", cost_name(*options.cost), lacks->source.string(),
+                           why == lacks->notes.end()
+                               ? ""
+                               : fmt::format(": `{}` seed {}: {}", lacks->variant, lacks->seed, why->text)));
   }
   return costs;
 }
@@ -61,6 +72,18 @@ void warn_about_floor(const Row& row, double confidence, std::vector<Warning>& w
                    row.scale, cost_name(row.cost), interval->low, interval->high, 100 * (1 - confidence))});
 }
 
+/// A row whose figure would rest on a curve's first evaluation.
+void warn_about_early(const Row& row, std::vector<Warning>& warnings) {
+  if (row.ceg || row.auxiliary || row.per_seed.empty() || row.remark.empty()) return;
+  const bool reached = row.status == Status::reached;
+  warnings.push_back(
+      {WarningKind::gaps, row.cost,
+       fmt::format("scale `{}` on {}: {} of `{}` is {}: {}", row.scale, cost_name(row.cost),
+                   reached ? "CEG" : "auxiliary CEG", row.variant,
+                   reached && row.bound ? bound_text(*row.bound, fmt::format("{:.3f}", row.bound->value)) : "not known",
+                   row.remark)});
+}
+
 std::vector<std::string> variant_order(const std::vector<ScaleGroup>& groups, const std::string& baseline) {
   std::vector<std::string> names{baseline};
   for (const bool a_a : {false, true}) {
@@ -74,39 +97,63 @@ std::vector<std::string> variant_order(const std::vector<ScaleGroup>& groups, co
   return names;
 }
 
-/// A sweep may be looked at while it runs: what has no evaluation past its start has nothing to say yet.
-void leave_out_unevaluated(std::vector<Run>& runs, const std::string& baseline, std::vector<Warning>& warnings) {
-  const auto has_baseline = [&](const std::vector<Run>& some) {
-    return std::any_of(some.begin(), some.end(), [&](const Run& run) { return run.variant == baseline; });
-  };
-  std::vector<Run> kept;
-  for (Run& run : runs) {
-    const bool evaluated = std::any_of(run.points.begin(), run.points.end(), [](const Point& point) {
-      const auto& step = point.cost[static_cast<std::size_t>(Cost::steps)];
-      return step && *step > 0;
-    });
-    if (evaluated) {
-      kept.push_back(std::move(run));
-    } else {
-      warnings.push_back({WarningKind::unfinished, std::nullopt,
-                          fmt::format("`{}` at scale `{}` is left out: {} has no evaluation after its start",
-                                      run.variant, run.scale, run.source.string())});
-    }
+bool after_start(const Point& point) { return *point.cost[static_cast<std::size_t>(Cost::steps)] > 0; }
+
+/// Whether a run has no curve because it diverged: no evaluation after its start, or none below the first of them. Such
+/// a run did not reach any target, unless it was under the one asked for at once.
+bool failed_at_once(const Run& run, const std::optional<double>& target) {
+  if (run.status != "diverged") return false;
+  const auto first = std::find_if(run.points.begin(), run.points.end(), after_start);
+  if (first == run.points.end()) return true;
+  const bool fell =
+      std::any_of(first, run.points.end(), [&](const Point& point) { return point.val_loss < first->val_loss; });
+  return !fell && !(target && first->val_loss <= *target);
+}
+
+/// Seeds that a sweep has planned and that have no run folder, one warning for each variant and scale.
+void warn_about_planned(const std::vector<Run>& runs, std::vector<Warning>& warnings) {
+  std::map<std::pair<std::string, std::string>, std::vector<std::int64_t>> seeds;
+  for (const Run& run : runs) {
+    if (run.status == "planned") seeds[{run.scale, run.variant}].push_back(run.seed);
   }
-  if (has_baseline(runs) && !has_baseline(kept)) {
-    fail_input("--baseline", fmt::format("a run of `{}` with an evaluation after its start", baseline), "none");
+  for (const auto& [names, missing] : seeds) {
+    warnings.push_back({WarningKind::missing, std::nullopt,
+                        fmt::format("scale `{}`: the sweep's plan has `{}` seed {}, of which there is no run",
+                                    names.first, names.second, fmt::join(missing, ", "))});
   }
-  runs = std::move(kept);
+}
+
+/// A sweep may be looked at while it runs: what has no evaluation past its start has nothing to say yet. A run that
+/// diverged has: it failed.
+void set_aside_unevaluated(std::vector<Run>& runs, const Options& options, std::vector<Warning>& warnings) {
+  const auto is_baseline = [&](const Run& run) { return run.variant == options.baseline; };
+  const bool had_baseline = std::any_of(runs.begin(), runs.end(), is_baseline);
+  warn_about_planned(runs, warnings);
+  std::erase_if(runs, [](const Run& run) { return run.status == "planned"; });
+  std::erase_if(runs, [&](Run& run) {
+    run.failed = failed_at_once(run, options.target);
+    if (run.failed || std::any_of(run.points.begin(), run.points.end(), after_start)) return false;
+    warnings.push_back({WarningKind::unfinished, std::nullopt,
+                        fmt::format("`{}` seed {} at scale `{}` is left out: {} has no evaluation after its start",
+                                    run.variant, run.seed, run.scale, printable(run.source.string()))});
+    return true;
+  });
+  const auto has_curve = [&](const Run& run) { return is_baseline(run) && !run.failed; };
+  if (had_baseline && std::none_of(runs.begin(), runs.end(), has_curve)) {
+    const bool failed = std::any_of(runs.begin(), runs.end(), is_baseline);
+    fail_input("--baseline", fmt::format("a run of `{}` with an evaluation after its start", options.baseline),
+               failed ? "only runs that diverged before their loss fell" : "none");
+  }
   if (runs.empty()) fail_input("ceg", "a run with an evaluation after its start", "none");
 }
 
-/// Half a curve beside whole ones of the same variant would stand for a run that failed: it is left out. One that
-/// diverged did fail, and counts.
+/// Half a curve beside whole ones of the same variant would stand for a run that ended there: it is left out. One that
+/// diverged did end there, and counts.
 void leave_out_underway(std::vector<Run>& runs, std::vector<Warning>& warnings) {
   const auto underway = [](const Run& run) { return run.status == "running" || run.status == "interrupted"; };
   std::set<std::pair<std::string, std::string>> ended;
   for (const Run& run : runs) {
-    if (!underway(run)) ended.emplace(run.variant, run.scale);
+    if (!underway(run) && !run.failed) ended.emplace(run.variant, run.scale);
   }
   std::erase_if(runs, [&](const Run& run) {
     if (!underway(run) || !ended.contains({run.variant, run.scale})) return false;
@@ -130,6 +177,10 @@ void sort_by_cost(std::vector<T>& items) {
 
 }  // namespace
 
+std::string bound_text(const Bound& bound, std::string_view number) {
+  return fmt::format("at {} {}", bound.at_least ? "least" : "most", number);
+}
+
 std::string_view method_name(Method method) {
   return method == Method::interpolate ? "interpolate" : method == Method::fit ? "fit" : "paper";
 }
@@ -141,14 +192,15 @@ std::string_view verdict_name(Verdict verdict) {
 Analysis analyse(std::vector<Run> runs, const Options& options) {
   Analysis analysis;
   analysis.options = options;
-  leave_out_unevaluated(runs, options.baseline, analysis.warnings);
+  agree_on_variants(runs);
+  set_aside_unevaluated(runs, options, analysis.warnings);
   leave_out_underway(runs, analysis.warnings);
   const std::vector<ScaleGroup> groups = group_runs(runs, options.baseline, analysis.warnings);
   Context context{runs, options, common_costs(runs, options), {}};
   for (const Cost cost : context.costs) {
     std::vector<ReducedCurve> curves;
     for (std::size_t i = 0; i < runs.size(); ++i) {
-      curves.push_back(reduce(runs[i], cost));
+      curves.push_back(runs[i].failed ? ReducedCurve() : reduce(runs[i], cost));
       analysis.curves.push_back({i, cost, {}, curves.back().loss, curves.back().minimum});
       for (const std::size_t point : curves.back().points) {
         analysis.curves.back().cost_values.push_back(*runs[i].points[point].cost[static_cast<std::size_t>(cost)]);
@@ -172,7 +224,10 @@ Analysis analyse(std::vector<Run> runs, const Options& options) {
     append(analysis.compositions, compositions(context, group, all, analysis.warnings));
   }
   analysis.scale_fits = scale_fits(context, groups, all);
-  for (const Row& row : all.rows) warn_about_floor(row, options.confidence, analysis.warnings);
+  for (const Row& row : all.rows) {
+    warn_about_floor(row, options.confidence, analysis.warnings);
+    warn_about_early(row, analysis.warnings);
+  }
   analysis.rows = std::move(all.rows);
   sort_by_cost(analysis.rows), sort_by_cost(analysis.noise_floor), sort_by_cost(analysis.thresholds);
   sort_by_cost(analysis.laws), sort_by_cost(analysis.compositions);

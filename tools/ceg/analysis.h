@@ -31,6 +31,14 @@ struct Interval {
   double low = 0, high = 0;  ///< finite, low <= high
 };
 
+/// One side of a ratio that is not known exactly. A curve that is at or under a loss at its first evaluation says no
+/// more than that it got there by then.
+struct Bound {
+  double value = 0;
+  bool at_least = false;  ///< else: at most
+};
+std::string bound_text(const Bound& bound, std::string_view number);  ///< "at least 1.84"
+
 /// One comparison of a variant's run with a baseline's run, or with the mean of the other side where a seed has no
 /// partner.
 struct SeedResult {
@@ -39,15 +47,17 @@ struct SeedResult {
   double baseline_cost = 0, variant_cost = 0;            ///< C(target) of each side, in the axis' unit
   double ceg = 0;                                        ///< baseline_cost / variant_cost
   bool baseline_reached = true, variant_reached = true;  ///< the row's own target
+  bool baseline_early = false, variant_early = false;    ///< there by its first evaluation: its cost is at most this
+  bool exact() const { return !baseline_early && !variant_early; }
 };
 
 /// The other direction: at the variant's own final loss, how much more would the baseline need?
 struct Reverse {
   double target = 0;                ///< the variant's final loss
   Status status = Status::reached;  ///< not_reached: the baseline never gets there within its budget
-  std::optional<double> ceg;
+  std::optional<double> ceg;        ///< reached, and at no curve's first evaluation
   std::optional<Interval> interval;
-  std::optional<double> bound;  ///< not_reached: CEG is at least this
+  std::optional<Bound> bound;  ///< without a ceg, where one is known
 };
 
 /// CEG of one variant at one scale on one cost axis.
@@ -57,13 +67,16 @@ struct Row {
   bool a_a = false;              ///< the baseline against itself with other seeds
   std::optional<double> target;  ///< loss compared at; absent for `fit`, whose factor holds at every loss
   Status status = Status::reached;
-  std::optional<double> ceg;         ///< reached only
+  std::optional<double> ceg;         ///< reached, and at no curve's first evaluation
   std::optional<Interval> interval;  ///< of ceg; absent with `paper`, and where there are too few seeds
-  int seeds = 0;                     ///< runs of the variant that take part
-  int pairs = 0;                     ///< of them, those with a baseline run of the same seed
-  std::optional<double> bound;  ///< not_reached: CEG is at most this (baseline's cost over all that the variant spent)
-  std::optional<double> gap;    ///< not_reached: the variant's best loss minus target, nats
+  int seeds = 0;                     ///< runs of the variant, those that failed among them
+  int failed = 0;                    ///< of them, those that diverged before their loss fell: they miss every target
+  int pairs = 0;                     ///< of the others, those with a baseline run of the same seed
+  /// Without a ceg, where one is known. not_reached: at most the baseline's cost over all that the variant spent.
+  std::optional<Bound> bound;
+  std::optional<double> gap;        ///< not_reached: the variant's best loss minus target, nats
   std::optional<double> auxiliary;  ///< not_reached: CEG at the variant's own best loss
+  std::string remark;               ///< what the numbers do not say: runs that failed, why there is no ceg; or ""
   std::optional<Interval> auxiliary_interval;
   std::optional<Reverse> reverse;    ///< `interpolate` only
   std::vector<SeedResult> per_seed;  ///< in order of seed; empty for `fit`
@@ -160,7 +173,10 @@ enum class WarningKind {
   identical_curves,
   rising_baseline,
   unequal_evaluation,
+  unequal_runs,
+  repeated_losses,
   gaps,
+  record,
   unpaired_seeds,
   few_seeds,
   hardware,

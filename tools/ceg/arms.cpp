@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <map>
 
 #include "kernels/core/error.h"
 
@@ -29,19 +30,43 @@ Arm make_arm(const std::vector<Run>& runs, const std::string& variant, const std
   Arm arm;
   arm.variant = variant;
   for (std::size_t i = 0; i < runs.size(); ++i) {
-    if (runs[i].variant == variant && runs[i].scale == scale) arm.runs.push_back(i);
+    if (runs[i].variant == variant && runs[i].scale == scale) (runs[i].failed ? arm.failed : arm.runs).push_back(i);
   }
-  std::sort(arm.runs.begin(), arm.runs.end(),
-            [&](std::size_t a, std::size_t b) { return runs[a].seed < runs[b].seed; });
-  for (const std::size_t run : arm.runs) {
-    arm.seeds.push_back(runs[run].seed);
-    arm.variant_class = runs[run].variant_class;
-    arm.a_a = is_a_a(runs[run], baseline);
-  }
+  const auto by_seed = [&](std::size_t a, std::size_t b) { return runs[a].seed < runs[b].seed; };
+  std::sort(arm.runs.begin(), arm.runs.end(), by_seed);
+  std::sort(arm.failed.begin(), arm.failed.end(), by_seed);
+  for (const std::size_t run : arm.runs) arm.seeds.push_back(runs[run].seed);
+  if (arm.empty()) return arm;
+  arm.variant_class = runs[arm.any_run()].variant_class;
+  arm.a_a = is_a_a(runs[arm.any_run()], baseline);
   return arm;
 }
 
+/// Gives what the runs of a variant tell in `member` to those that tell nothing; throws where two tell different
+/// things.
+template <class T, class Told>
+void agree(std::vector<Run>& runs, T Run::*member, const Told& told) {
+  std::map<std::string, const Run*> first;
+  for (const Run& run : runs) {
+    if ((run.*member).empty()) continue;
+    const Run& other = *first.try_emplace(run.variant, &run).first->second;
+    if (run.*member == other.*member) continue;
+    fail_input(run.source.string(),
+               fmt::format("{} for variant `{}`, as in {}", told(other.*member), run.variant, other.source.string()),
+               told(run.*member));
+  }
+  for (Run& run : runs) {
+    if (const auto found = first.find(run.variant); found != first.end()) run.*member = found->second->*member;
+  }
+}
+
 }  // namespace
+
+void agree_on_variants(std::vector<Run>& runs) {
+  agree(runs, &Run::variant_class, [](const std::string& name) { return fmt::format("class `{}`", name); });
+  agree(runs, &Run::parts,
+        [](const std::vector<std::string>& parts) { return fmt::format("parts `{}`", fmt::join(parts, "; ")); });
+}
 
 bool is_a_a(const Run& run, const std::string& baseline) {
   if (run.variant == baseline) return false;
@@ -82,15 +107,17 @@ std::vector<ScaleGroup> group_runs(const std::vector<Run>& runs, const std::stri
     group.name = scale;
     group.baseline = make_arm(runs, baseline, scale, baseline);
     if (group.baseline.runs.empty()) {
-      warnings.push_back({WarningKind::missing, std::nullopt,
-                          fmt::format("scale `{}` has no run of the baseline `{}` and is left out", scale, baseline)});
+      warnings.push_back(
+          {WarningKind::missing, std::nullopt,
+           fmt::format("scale `{}` has no run of the baseline `{}`{} and is left out", scale, baseline,
+                       group.baseline.failed.empty() ? "" : " that did not diverge before its loss fell")});
       continue;
     }
     for (const std::size_t run : group.baseline.runs) group.compute = std::max(group.compute, whole_compute(runs[run]));
     for (const std::string& variant : variants) {
       if (variant == baseline) continue;
       Arm arm = make_arm(runs, variant, scale, baseline);
-      if (!arm.runs.empty()) {
+      if (!arm.empty()) {
         group.arms.push_back(std::move(arm));
       } else if (scales.size() > 1) {
         warnings.push_back({WarningKind::missing, std::nullopt,

@@ -15,8 +15,12 @@ namespace isoloss {
 struct Arm {
   std::string variant, variant_class;
   bool a_a = false;
-  std::vector<std::size_t> runs;  ///< indices into the list of runs
+  std::vector<std::size_t> runs;  ///< indices into the list of runs, those with a curve
   std::vector<std::int64_t> seeds;
+  std::vector<std::size_t> failed;  ///< the others: they diverged before their loss fell
+
+  bool empty() const { return runs.empty() && failed.empty(); }
+  std::size_t any_run() const { return runs.empty() ? failed.front() : runs.front(); }
 };
 
 struct ScaleGroup {
@@ -30,6 +34,10 @@ struct ScaleGroup {
 /// that is not there (names those present) and when nothing is left to compare.
 std::vector<ScaleGroup> group_runs(const std::vector<Run>& runs, const std::string& baseline,
                                    std::vector<Warning>& warnings);
+
+/// A variant is one thing: its class says whether it is the baseline again, its parts what it combines. Runs that tell
+/// none take what others of their variant tell; throws (exit 2) where two tell different ones.
+void agree_on_variants(std::vector<Run>& runs);
 
 /// Whether both have the same seeds, so that every run has its partner.
 bool fully_paired(const Arm& a, const Arm& b);

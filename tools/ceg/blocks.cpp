@@ -69,6 +69,7 @@ std::vector<std::vector<std::vector<double>>> block_replicates(const Context& co
       }
       for (std::size_t c = 0; c < costs; ++c) {
         for (std::size_t a = 0; a < arms; ++a) {
+          if (group.arms[a].runs.empty()) continue;
           const Sides sides = moved.sides(c, group.baseline, group.arms[a]);
           const double target = target_for(context.options, sides.baseline);
           replicates[c][a][r] = crossings_at(sides, target).log_ceg();

@@ -47,10 +47,19 @@ Resamples weighted_sum(const std::vector<std::pair<double, const Resamples*>>& t
   return sum;
 }
 
-double final_target(const std::vector<const ReducedCurve*>& runs) {
-  double sum = 0;
-  for (const ReducedCurve* run : runs) sum += run->final_loss;
-  return sum / static_cast<double>(runs.size());
+std::optional<Bound> Crossings::bound() const {
+  if (baseline_early == variant_early) return std::nullopt;
+  return Bound{std::exp(log_ceg()), variant_early};
+}
+
+double final_target(const std::vector<const ReducedCurve*>& runs, std::optional<double> otherwise) {
+  std::vector<double> ended, all;
+  for (const ReducedCurve* run : runs) {
+    all.push_back(run->final_loss);
+    if (run->ended) ended.push_back(run->final_loss);
+  }
+  if (!ended.empty()) return mean(ended);
+  return otherwise ? *otherwise : mean(all);
 }
 
 std::vector<bool> reached(const std::vector<const ReducedCurve*>& runs, double loss) {
@@ -59,8 +68,8 @@ std::vector<bool> reached(const std::vector<const ReducedCurve*>& runs, double l
   return flags;
 }
 
-bool mostly(const std::vector<bool>& flags) {
-  return 2 * std::count(flags.begin(), flags.end(), true) >= static_cast<std::ptrdiff_t>(flags.size());
+bool mostly(const std::vector<bool>& flags, int failed) {
+  return 2 * std::count(flags.begin(), flags.end(), true) >= static_cast<std::ptrdiff_t>(flags.size()) + failed;
 }
 
 double target_for(const Options& options, const std::vector<const ReducedCurve*>& baseline) {
@@ -73,15 +82,16 @@ double target_for(const Options& options, const std::vector<const ReducedCurve*>
 
 Crossings crossings_at(const Sides& sides, double target) {
   Crossings result;
-  const auto cross = [](const std::vector<const ReducedCurve*>& runs, std::size_t i, double loss) {
-    return *log_crossing(*runs[i], loss);
+  const auto take = [&](std::size_t i, double loss, bool of_baseline) {
+    const ReducedCurve& run = *(of_baseline ? sides.baseline : sides.variant)[i];
+    (of_baseline ? result.baseline : result.variant).push_back(*log_crossing(run, loss));
+    (of_baseline ? result.baseline_early : result.variant_early) |= run.starts_under(loss);
   };
   if (sides.paired) {
     for (std::size_t i = 0; i < sides.baseline.size(); ++i) {
       const double loss = std::max({target, sides.baseline[i]->best(), sides.variant[i]->best()});
       result.target.push_back(loss);
-      result.baseline.push_back(cross(sides.baseline, i, loss));
-      result.variant.push_back(cross(sides.variant, i, loss));
+      take(i, loss, true), take(i, loss, false);
     }
     return result;
   }
@@ -90,8 +100,8 @@ Crossings crossings_at(const Sides& sides, double target) {
     for (const ReducedCurve* run : *side) loss = std::max(loss, run->best());
   }
   result.target.push_back(loss);
-  for (std::size_t i = 0; i < sides.baseline.size(); ++i) result.baseline.push_back(cross(sides.baseline, i, loss));
-  for (std::size_t i = 0; i < sides.variant.size(); ++i) result.variant.push_back(cross(sides.variant, i, loss));
+  for (std::size_t i = 0; i < sides.baseline.size(); ++i) take(i, loss, true);
+  for (std::size_t i = 0; i < sides.variant.size(); ++i) take(i, loss, false);
   return result;
 }
 

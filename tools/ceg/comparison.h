@@ -18,7 +18,8 @@ struct Resamples {
   std::vector<double> seeds;   ///< ln CEG from resampled pairs of seeds; empty unless all arms are fully paired
   std::vector<double> blocks;  ///< ln CEG from resampled evaluation blocks; empty where runs carry none
   int seed_count = 0, block_count = 0;
-  /// n / (n - 1) times the replicates' variance over n seeds, plus the same over blocks. Nullopt with fewer than 2 seeds.
+  /// n / (n - 1) times the replicates' variance over n seeds, plus the same over blocks. Nullopt with fewer than 2
+  /// seeds.
   std::optional<Spread> spread() const;
   std::optional<Spread> block_spread() const;  ///< the blocks' part alone
 };
@@ -44,16 +45,23 @@ struct Sides {
 struct Crossings {
   std::vector<double> baseline, variant;  ///< ln C
   std::vector<double> target;             ///< paired: of each pair; else one
+  /// Some run of that side is there at its first evaluation, so that its cost is at most this.
+  bool baseline_early = false, variant_early = false;
   double log_ceg() const { return mean(baseline) - mean(variant); }
+  bool exact() const { return !baseline_early && !variant_early; }
+  /// What is known of CEG where it is not exact; nullopt where both sides are early: then nothing is.
+  std::optional<Bound> bound() const;
 };
 Crossings crossings_at(const Sides& sides, double target);
 
-/// Mean over the runs of their loss in the last tenth of their cost.
-double final_target(const std::vector<const ReducedCurve*>& runs);
+/// Mean over the runs of their loss in the last tenth of their cost. Where a run diverged is no end of a run: such runs
+/// take no part, unless there are no others and no loss to take instead.
+double final_target(const std::vector<const ReducedCurve*>& runs, std::optional<double> otherwise = std::nullopt);
 
-/// Which runs reach a loss, and whether at least half of them do: then their arm is said to reach it.
+/// Which runs reach a loss, and whether at least half of them do, `failed` further ones among them that do not: then
+/// their arm is said to reach it.
 std::vector<bool> reached(const std::vector<const ReducedCurve*>& runs, double loss);
-bool mostly(const std::vector<bool>& flags);
+bool mostly(const std::vector<bool>& flags, int failed = 0);
 
 /// The loss that the sides are compared at: `final`, or the number asked for. A number that the baseline does not reach
 /// gives way to the lowest loss that all of its runs did.

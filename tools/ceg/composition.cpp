@@ -37,7 +37,7 @@ BySet reached_sets(const Context& context, const ScaleGroup& group, const Estima
   BySet sets;
   for (const Arm& arm : group.arms) {
     if (arm.a_a) continue;
-    const auto& parts = context.runs[arm.runs.front()].parts;
+    const auto& parts = context.runs[arm.any_run()].parts;
     std::set<std::string> key(parts.begin(), parts.end());
     if (key.size() < 2) key = {arm.variant};  // one part alone combines nothing, whatever it is called
     for (std::size_t i = 0; i < all.rows.size(); ++i) {
@@ -101,7 +101,7 @@ std::vector<Composition> compositions(const Context& context, const ScaleGroup& 
   for (const Cost cost : context.costs) {
     const BySet sets = reached_sets(context, group, all, cost);
     for (const Arm& arm : group.arms) {
-      const auto& listed = context.runs[arm.runs.front()].parts;
+      const auto& listed = context.runs[arm.any_run()].parts;
       const std::set<std::string> unique(listed.begin(), listed.end());
       if (unique.size() < 2) continue;
       const std::vector<std::string> parts(unique.begin(), unique.end());

@@ -20,6 +20,7 @@ void ReducedCurve::set_losses(std::vector<double> losses) {
 
 ReducedCurve reduce(const Run& run, Cost cost) {
   ReducedCurve curve;
+  curve.ended = run.status != "diverged";
   std::vector<double> losses;
   double largest = 0;
   for (std::size_t i = 0; i < run.points.size(); ++i) {
@@ -40,12 +41,27 @@ ReducedCurve reduce(const Run& run, Cost cost) {
   return curve;
 }
 
+namespace {
+
+/// Index of the first point at or under `loss`, which one is.
+std::size_t first_under(const ReducedCurve& curve, double loss) {
+  const auto first =
+      std::partition_point(curve.minimum.begin(), curve.minimum.end(), [&](double value) { return value > loss; });
+  return static_cast<std::size_t>(first - curve.minimum.begin());
+}
+
+}  // namespace
+
+double crossing_width(const ReducedCurve& curve, double loss) {
+  if (!(curve.best() <= loss)) return 0;
+  const std::size_t i = first_under(curve, loss);
+  return i == 0 ? 0 : curve.log_cost[i] - curve.log_cost[i - 1];
+}
+
 std::optional<double> log_crossing(const ReducedCurve& curve, double loss) {
   // Written so that a NaN target finds nothing.
   if (!(curve.best() <= loss)) return std::nullopt;
-  const auto first =
-      std::partition_point(curve.minimum.begin(), curve.minimum.end(), [&](double value) { return value > loss; });
-  const auto i = static_cast<std::size_t>(first - curve.minimum.begin());
+  const std::size_t i = first_under(curve, loss);
   if (i == 0) return curve.log_cost[0];
   const double share = (curve.minimum[i - 1] - loss) / (curve.minimum[i - 1] - curve.minimum[i]);
   return curve.log_cost[i - 1] + share * (curve.log_cost[i] - curve.log_cost[i - 1]);

@@ -29,53 +29,97 @@ constexpr std::array<CostText, kCosts> kCostTexts{{{"steps", "steps"},
 /// What no measurement of a loss or cost goes beyond; its sums, ratios and logarithms all stay finite.
 constexpr double kSmallestNumber = 1e-100, kLargestNumber = 1e100;
 
-/// Whether the bytes are well-formed UTF-8 without control characters (RFC 3629).
-bool is_printable_utf8(std::string_view text) {
-  for (std::size_t i = 0; i < text.size();) {
-    const auto lead = static_cast<unsigned char>(text[i]);
-    if (lead < 0x20 || lead == 0x7F) return false;
-    const std::size_t length = lead < 0x80 ? 1 : lead >> 5 == 6 ? 2 : lead >> 4 == 14 ? 3 : lead >> 3 == 30 ? 4 : 0;
-    if (length == 0 || i + length > text.size()) return false;
-    std::uint32_t code = length == 1 ? lead : lead & (0xFFu >> (length + 1));
-    for (std::size_t k = 1; k < length; ++k) {
-      const auto next = static_cast<unsigned char>(text[i + k]);
-      if (next >> 6 != 2) return false;
-      code = code << 6 | (next & 0x3Fu);
-    }
-    constexpr std::uint32_t kSmallest[] = {0, 0, 0x80, 0x800, 0x10000};
-    const bool c1_control = code >= 0x80 && code < 0xA0;
-    if (code < kSmallest[length] || code > 0x10FFFF || (code >= 0xD800 && code < 0xE000) || c1_control) return false;
-    i += length;
-  }
-  return true;
-}
+/// Whether a name can be printed as it stands: UTF-8 without control characters.
+bool is_printable(std::string_view text) { return printable(text) == text; }
 
-void add_folder(const fs::path& path, std::vector<Run>& runs) {
-  if (fs::exists(path / "manifest.json")) {
-    runs.push_back(read_run_folder(path));
-    return;
-  }
-  std::vector<fs::path> found;
+/// Adds what is read from `place` to the runs, unless it was read already under whatever name.
+template <class Read>
+void add_once(const fs::path& place, std::set<fs::path>& seen, std::vector<Run>& runs, Read&& read) {
   std::error_code problem;
-  fs::recursive_directory_iterator walk(path, problem);
-  if (problem) fail_input(path.string(), "a folder that can be read", problem.message());
-  for (auto entry = fs::begin(walk); entry != fs::end(walk); entry.increment(problem)) {
-    if (problem) fail_input(path.string(), "folders that can be read", problem.message());
-    const fs::path& place = entry->path();
-    if (place.filename() == "manifest.json") found.push_back(place.parent_path());
-    // What a sweep tried on its way to a learning rate is no measurement of the variant.
-    if (place.filename() == "tuning" && fs::exists(place.parent_path() / "sweep.json"))
-      entry.disable_recursion_pending();
-  }
-  if (found.empty()) fail_input(path.string(), "run folders (with a manifest.json) below it", "none");
-  std::sort(found.begin(), found.end());
-  for (const fs::path& folder : found) runs.push_back(read_run_folder(folder));
+  const fs::path real = fs::canonical(place, problem);
+  if (!seen.insert(problem ? place : real).second) return;  // a pipe has no other name
+  std::vector<Run> found = read(place);
+  std::move(found.begin(), found.end(), std::back_inserter(runs));
 }
 
-void add_csv(const fs::path& path, CsvLayout layout, std::vector<Run>& runs) {
+std::vector<Run> read_csv(const fs::path& path, CsvLayout layout) {
   const std::string text = read_file_or_pipe(path);
-  auto read = layout == CsvLayout::wandb ? read_wandb_runs(text, path) : read_csv_runs(text, path);
-  std::move(read.begin(), read.end(), std::back_inserter(runs));
+  return layout == CsvLayout::wandb ? read_wandb_runs(text, path) : read_csv_runs(text, path);
+}
+
+double step_of(const Point& point) { return *point.cost[static_cast<std::size_t>(Cost::steps)]; }
+
+std::string described(const Run& run) {
+  return fmt::format("variant `{}` scale `{}` seed {}", run.variant, run.scale, run.seed);
+}
+
+/// Whether two evaluations of one step are one: the same loss after the same compute. Their times may differ.
+bool same_evaluation(const Point& a, const Point& b) {
+  return a.val_loss == b.val_loss && std::all_of(kAllCosts.begin(), kAllCosts.end(), [&](Cost cost) {
+           const auto i = static_cast<std::size_t>(cost);
+           return cost == Cost::seconds || cost == Cost::joules || a.cost[i] == b.cost[i];
+         });
+}
+
+void take_each_step_once(Run& run, std::string_view where) {
+  std::vector<Point> kept;
+  std::optional<double> first;
+  std::size_t twice = 0;
+  for (Point& point : run.points) {
+    if (kept.empty() || step_of(kept.back()) != step_of(point)) {
+      kept.push_back(std::move(point));
+      continue;
+    }
+    if (!same_evaluation(kept.back(), point)) {
+      fail_input(where, fmt::format("each step once for {}", described(run)),
+                 fmt::format("step {} twice", step_of(point)));
+    }
+    if (!first) first = step_of(point);
+    ++twice;
+  }
+  run.points = std::move(kept);
+  if (first) {
+    run.notes.push_back(
+        {std::nullopt,
+         fmt::format("steps that stand there twice are taken once, {} in all, step {} first", twice, *first)});
+  }
+}
+
+void check_size(const Run& run, const Point& point, double value, std::string_view what, std::string_view where) {
+  const double size = std::abs(value);
+  if (size == 0 || (size >= kSmallestNumber && size <= kLargestNumber)) return;
+  fail_input(where,
+             fmt::format("a `{}` that is 0 or between {} and {} for {}", what, kSmallestNumber, kLargestNumber,
+                         described(run)),
+             fmt::format("{} (step {})", value, step_of(point)));
+}
+
+/// What a run has spent never falls. A meter starts anew with the process that reads it: its axis is lost, no other. So
+/// is one that stands still, which counts something else than what was spent.
+void check_cost(Run& run, Cost cost, std::string_view where) {
+  const auto axis = static_cast<std::size_t>(cost);
+  const auto lose = [&](std::string_view how) {
+    run.notes.push_back({cost, fmt::format("`{}` {}: this axis is left out", cost_name(cost), how)});
+    for (Point& point : run.points) point.cost[axis].reset();
+  };
+  double first = 0, last = 0;
+  std::size_t count = 0;
+  for (const Point& point : run.points) {
+    if (!point.cost[axis]) continue;
+    const double value = *point.cost[axis];
+    check_size(run, point, value, cost_name(cost), where);
+    if (value >= last) {
+      if (count++ == 0) first = value;
+      last = value;
+      continue;
+    }
+    const std::string fall = fmt::format("{} after {} (step {})", value, last, step_of(point));
+    if (cost == Cost::seconds || cost == Cost::joules) return lose(fmt::format("fall, {}", fall));
+    fail_input(where,
+               fmt::format("`{}` that starts at 0 or above and never falls for {}", cost_name(cost), described(run)),
+               fall);
+  }
+  if (count > 1 && first == last) lose(fmt::format("stand still at {}", last));
 }
 
 }  // namespace
@@ -112,7 +156,7 @@ double finite_number(std::string_view text, std::string_view where, std::string_
   if (!whole || !(problem == std::errc() || underflow) || !std::isfinite(value)) {
     const std::string shown(text.substr(0, 40));
     fail_input(where, fmt::format("a finite number for {}", what),
-               is_printable_utf8(shown) ? fmt::format("`{}`", shown) : "bytes that are no text");
+               is_printable(shown) ? fmt::format("`{}`", shown) : "bytes that are no text");
   }
   return underflow ? 0 : value;
 }
@@ -121,58 +165,37 @@ void check_name(std::string_view name, std::string_view where, std::string_view 
   if (name.empty()) fail_input(where, fmt::format("a name for the {}", what), "nothing");
   if (name.size() > 200)
     fail_input(where, fmt::format("at most 200 bytes for the {}", what), fmt::format("{}", name.size()));
-  if (!is_printable_utf8(name)) {
+  if (!is_printable(name)) {
     fail_input(where, fmt::format("UTF-8 without control characters for the {}", what), "other bytes");
   }
 }
 
 void order_points(Run& run, std::string_view where) {
-  const auto step = [](const Point& point) { return *point.cost[static_cast<std::size_t>(Cost::steps)]; };
   std::stable_sort(run.points.begin(), run.points.end(),
-                   [&](const Point& a, const Point& b) { return step(a) < step(b); });
-  const auto described = [&] {
-    return fmt::format("variant `{}` scale `{}` seed {}", run.variant, run.scale, run.seed);
-  };
-  for (std::size_t i = 1; i < run.points.size(); ++i) {
-    if (step(run.points[i]) == step(run.points[i - 1])) {
-      fail_input(where, fmt::format("each step once for {}", described()),
-                 fmt::format("step {} twice", step(run.points[i])));
-    }
-  }
-  const auto measured = [&](const Point& point, double value, std::string_view what) {
-    const double size = std::abs(value);
-    if (size == 0 || (size >= kSmallestNumber && size <= kLargestNumber)) return;
-    fail_input(
-        where,
-        fmt::format("a `{}` that is 0 or between {} and {} for {}", what, kSmallestNumber, kLargestNumber, described()),
-        fmt::format("{} (step {})", value, step(point)));
-  };
-  for (const Point& point : run.points) measured(point, point.val_loss, "val_loss");
-  for (const Cost cost : kAllCosts) {
-    double last = 0;
-    for (const Point& point : run.points) {
-      const auto& value = point.cost[static_cast<std::size_t>(cost)];
-      if (!value) continue;
-      measured(point, *value, cost_name(cost));
-      if (*value < last) {
-        fail_input(where,
-                   fmt::format("`{}` that starts at 0 or above and never falls for {}", cost_name(cost), described()),
-                   fmt::format("{} after {} (step {})", *value, last, step(point)));
-      }
-      last = *value;
-    }
-  }
+                   [](const Point& a, const Point& b) { return step_of(a) < step_of(b); });
+  take_each_step_once(run, where);
+  for (const Point& point : run.points) check_size(run, point, point.val_loss, "val_loss", where);
+  for (const Cost cost : kAllCosts) check_cost(run, cost, where);
 }
 
 std::vector<Run> read_runs(const std::vector<fs::path>& paths, CsvLayout layout) {
-  std::vector<Run> runs;
+  std::vector<Run> runs, planned;
+  std::set<fs::path> read;
   for (const fs::path& path : paths) {
-    if (!fs::exists(path)) fail_input(path.string(), "a run folder, a sweep's folder or a CSV file", "nothing there");
-    if (fs::is_directory(path)) {
-      add_folder(path, runs);
-    } else {
-      add_csv(path, layout, runs);
+    std::error_code problem;
+    const fs::file_type type = fs::status(path, problem).type();
+    const std::string_view expected = "a run folder, a sweep's folder or a CSV file";
+    if (type == fs::file_type::not_found) fail_input(path.string(), expected, "nothing there");
+    if (type == fs::file_type::none) fail_input(path.string(), expected, problem.message());
+    if (type != fs::file_type::directory) {
+      add_once(path, read, runs, [&](const fs::path& file) { return read_csv(file, layout); });
+      continue;
     }
+    const FoundFolders found = find_folders(path);
+    for (const fs::path& folder : found.runs) {
+      add_once(folder, read, runs, [](const fs::path& run) { return std::vector<Run>{read_run_folder(run)}; });
+    }
+    for (const fs::path& sweep : found.sweeps) add_once(sweep, read, planned, read_plan);
   }
   std::set<std::tuple<std::string, std::string, std::int64_t>> seen;
   for (const Run& run : runs) {
@@ -180,6 +203,11 @@ std::vector<Run> read_runs(const std::vector<fs::path>& paths, CsvLayout layout)
       fail_input(run.source.string(), "one run for each variant, scale and seed",
                  fmt::format("variant `{}` scale `{}` seed {} a second time", run.variant, run.scale, run.seed));
     }
+  }
+  for (Run& run : planned) {
+    if (!seen.emplace(run.variant, run.scale, run.seed).second) continue;
+    run.status = "planned";
+    runs.push_back(std::move(run));
   }
   return runs;
 }

@@ -15,6 +15,24 @@ Json text_or_null(const std::string& text) { return text.empty() ? Json() : Json
 Json low_of(const std::optional<Interval>& interval) { return interval ? number(interval->low) : Json(); }
 Json high_of(const std::optional<Interval>& interval) { return interval ? number(interval->high) : Json(); }
 
+std::optional<double> value_of(const std::optional<Bound>& bound) {
+  return bound ? std::optional(bound->value) : std::nullopt;
+}
+
+/// Ends of the interval of a CEG. A row that reached the target but knows only a bound has that as its one end.
+std::optional<double> low_end(const Row& row) {
+  if (row.interval) return row.interval->low;
+  return row.status == Status::reached && row.bound && row.bound->at_least ? value_of(row.bound) : std::nullopt;
+}
+std::optional<double> high_end(const Row& row) {
+  if (row.interval) return row.interval->high;
+  return row.status == Status::reached && row.bound && !row.bound->at_least ? value_of(row.bound) : std::nullopt;
+}
+
+Json kind_of(const std::optional<Bound>& bound) {
+  return bound ? Json(bound->at_least ? "at_least" : "at_most") : Json();
+}
+
 Json row_json(const Row& row, bool with_cost) {
   Json json{{"variant", row.variant},
             {"scale", row.scale},
@@ -22,10 +40,10 @@ Json row_json(const Row& row, bool with_cost) {
             {"target", number(row.target)},
             {"status", status_name(row.status)},
             {"ceg", number(row.ceg)},
-            {"low", low_of(row.interval)},
-            {"high", high_of(row.interval)},
+            {"low", number(low_end(row))},
+            {"high", number(high_end(row))},
             {"seeds", row.seeds},
-            {"bound", number(row.bound)},
+            {"bound", number(value_of(row.bound))},
             {"gap", number(row.gap)},
             {"auxiliary_ceg", number(row.auxiliary)}};
   if (with_cost) json["cost"] = cost_name(row.cost);
@@ -38,24 +56,30 @@ Json seed_json(const SeedResult& seed) {
           {"target", number(seed.target)},
           {"baseline_cost", number(seed.baseline_cost)},
           {"variant_cost", number(seed.variant_cost)},
-          {"ceg", number(seed.ceg)},
+          {"ceg", seed.exact() ? number(seed.ceg) : Json()},
           {"baseline_reached", seed.baseline_reached},
-          {"variant_reached", seed.variant_reached}};
+          {"variant_reached", seed.variant_reached},
+          {"baseline_cost_is_bound", seed.baseline_early},
+          {"variant_cost_is_bound", seed.variant_early}};
 }
 
 Json row_details(const Row& row) {
   Json seeds = Json::array(), reverse;
   for (const SeedResult& seed : row.per_seed) seeds.push_back(seed_json(seed));
   if (row.reverse) {
-    reverse = {{"target", number(row.reverse->target)},  {"status", status_name(row.reverse->status)},
-               {"ceg", number(row.reverse->ceg)},        {"low", low_of(row.reverse->interval)},
-               {"high", high_of(row.reverse->interval)}, {"bound", number(row.reverse->bound)}};
+    reverse = {{"target", number(row.reverse->target)},    {"status", status_name(row.reverse->status)},
+               {"ceg", number(row.reverse->ceg)},          {"low", low_of(row.reverse->interval)},
+               {"high", high_of(row.reverse->interval)},   {"bound", number(value_of(row.reverse->bound))},
+               {"bound_kind", kind_of(row.reverse->bound)}};
   }
   return {{"variant", row.variant},
           {"scale", row.scale},
           {"cost", cost_name(row.cost)},
           {"a_a", row.a_a},
           {"pairs", row.pairs},
+          {"failed", row.failed},
+          {"bound_kind", kind_of(row.bound)},
+          {"remark", text_or_null(row.remark)},
           {"auxiliary_low", low_of(row.auxiliary_interval)},
           {"auxiliary_high", high_of(row.auxiliary_interval)},
           {"reverse", reverse},
@@ -207,10 +231,10 @@ std::string as_csv(const Analysis& analysis) {
   std::string out = "record,variant,scale,class,cost,target,status,ceg,low,high,seeds,bound,gap,auxiliary_ceg,text\n";
   for (const Row& row : analysis.rows) {
     if (!analysis.shows(row.cost)) continue;
-    out += fmt::format("row,{},{},{},{},{},{},{},{},{},{},{},{},{},\n", quoted(row.variant), quoted(row.scale),
+    out += fmt::format("row,{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n", quoted(row.variant), quoted(row.scale),
                        quoted(row.variant_class), cost_name(row.cost), cell(row.target), status_name(row.status),
-                       cell(row.ceg), cell_low(row.interval), cell_high(row.interval), row.seeds, cell(row.bound),
-                       cell(row.gap), cell(row.auxiliary));
+                       cell(row.ceg), cell(low_end(row)), cell(high_end(row)), row.seeds, cell(value_of(row.bound)),
+                       cell(row.gap), cell(row.auxiliary), quoted(row.remark));
   }
   for (const NoiseFloor& floor : analysis.noise_floor) {
     if (!analysis.shows(floor.cost)) continue;

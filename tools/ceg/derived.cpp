@@ -19,6 +19,10 @@ NoiseFloor floor_of_seeds(const Context& context, const ScaleGroup& group, std::
   }
   const double target = target_for(context.options, sides.baseline);
   const Crossings at = crossings_at({sides.baseline, sides.baseline, false}, target);
+  if (!at.exact()) {
+    floor.source = "unknown: the baseline is at the target by its first evaluation";
+    return floor;
+  }
   floor.interval = ratio_interval(0, independent_spread(at.baseline, at.baseline), context.options.confidence);
   floor.source = fmt::format("scatter of the {} baseline runs; no A/A arm", n);
   return floor;
@@ -96,7 +100,9 @@ std::vector<NoiseFloor> noise_floors(const Context& context, const ScaleGroup& g
   for (std::size_t c = 0; c < context.costs.size(); ++c) {
     const Cost cost = context.costs[c];
     const auto row = std::find_if(all.rows.begin(), all.rows.end(), [&](const Row& candidate) {
-      return candidate.a_a && candidate.scale == group.name && candidate.cost == cost;
+      // An arm that failed, or is there by its first evaluation, tells nothing.
+      return candidate.a_a && candidate.scale == group.name && candidate.cost == cost &&
+             (candidate.ceg || candidate.auxiliary);
     });
     floors.push_back(row == all.rows.end() ? floor_of_seeds(context, group, c) : floor_of_a_a(group, *row));
     if (context.options.method == Method::paper) {

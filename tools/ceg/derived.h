@@ -21,6 +21,16 @@ std::vector<ScaleFit> scale_fits(const Context& context, const std::vector<Scale
 std::vector<Composition> compositions(const Context& context, const ScaleGroup& group, const Estimated& all,
                                       std::vector<Warning>& warnings);
 
+double step_of(const Run& run, std::size_t point);
+std::string described(const Run& run);  ///< "`rope` seed 1"
+/// Steps between two evaluations where most are as far apart; nullopt on a grid that is not even.
+std::optional<double> usual_distance(const Run& run);
+
+/// What makes runs of a scale unlike each other although their losses and costs stand in one table. `members` have
+/// curves.
+void warn_about_unlike_runs(const Context& context, const ScaleGroup& group, const std::vector<std::size_t>& members,
+                            std::vector<Warning>& warnings);
+
 /// Everything about the runs that a reader of the table has to know (analysis.h, WarningKind).
 void warn_about_runs(const Context& context, const ScaleGroup& group, std::vector<Warning>& warnings);
 

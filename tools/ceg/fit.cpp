@@ -224,12 +224,22 @@ Comparisons fit(const Context& context, const ScaleGroup& group) {
     result.laws.push_back(law);
     for (std::size_t a = 0; a < group.arms.size(); ++a) {
       Row row = named_row(group, group.arms[a], context.costs[c]);
+      if (group.arms[a].runs.empty()) {
+        result.rows.push_back(std::move(row));
+        result.estimates.emplace_back();
+        continue;
+      }
       std::vector<double> factors;
       for (const auto& x : replicates) factors.push_back(x[kShared + a]);
       Estimate found = estimate(group.baseline, group.arms[a], solution.x[kShared + a], std::move(factors));
       if (const double ceg = std::exp(found.log_ceg); falls && std::isfinite(ceg) && ceg > 0) {
-        row.ceg = ceg;
-        row.interval = ratio_interval(found.log_ceg, found.spread, context.options.confidence);
+        const auto interval = ratio_interval(found.log_ceg, found.spread, context.options.confidence);
+        if (2 * row.failed <= row.seeds) {
+          row.ceg = ceg, row.interval = interval;
+        } else {  // what the others follow is not what this variant does
+          row.status = Status::not_reached;
+          row.auxiliary = ceg, row.auxiliary_interval = interval;
+        }
       } else {
         result.warnings.push_back({WarningKind::poor_fit, law.cost,
                                    fmt::format("scale `{}` on {}: the factor of `{}` is not determined by its curve",

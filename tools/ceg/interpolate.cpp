@@ -28,7 +28,7 @@ std::vector<double> seed_replicates(const Sides& sides, const Options& options, 
       taken.baseline.push_back(sides.baseline[pair]);
       taken.variant.push_back(sides.variant[pair]);
     }
-    replicates[r] = crossings_at(taken, options.target ? target : final_target(taken.baseline)).log_ceg();
+    replicates[r] = crossings_at(taken, options.target ? target : final_target(taken.baseline, target)).log_ceg();
   }
   return replicates;
 }
@@ -63,6 +63,8 @@ std::vector<SeedResult> seed_results(const Sides& sides, const Crossings& at, co
     const double base_log = b ? at.baseline[*b] : mean(at.baseline), arm_log = v ? at.variant[*v] : mean(at.variant);
     result.baseline_cost = std::exp(base_log), result.variant_cost = std::exp(arm_log);
     result.ceg = std::exp(base_log - arm_log);
+    result.baseline_early = b ? sides.baseline[*b]->starts_under(result.target) : at.baseline_early;
+    result.variant_early = v ? sides.variant[*v]->starts_under(result.target) : at.variant_early;
     result.baseline_reached = b ? base_reached[*b] : mostly(base_reached);
     result.variant_reached = v ? arm_reached[*v] : mostly(arm_reached);
     results.push_back(result);
@@ -76,8 +78,12 @@ Reverse reverse_direction(const Sides& sides, double confidence) {
   reverse.target = final_target(sides.variant);
   const Crossings at = crossings_at(sides, reverse.target);
   if (mostly(reached(sides.baseline, reverse.target))) {
-    reverse.ceg = std::exp(at.log_ceg());
-    reverse.interval = ratio_interval(at.log_ceg(), spread_at(sides, at), confidence);
+    if (at.exact()) {
+      reverse.ceg = std::exp(at.log_ceg());
+      reverse.interval = ratio_interval(at.log_ceg(), spread_at(sides, at), confidence);
+    } else {
+      reverse.bound = at.bound();
+    }
     return reverse;
   }
   reverse.status = Status::not_reached;
@@ -86,7 +92,7 @@ Reverse reverse_direction(const Sides& sides, double confidence) {
     variant_cost += *log_crossing(*run, std::max(reverse.target, run->best()));
   }
   variant_cost /= static_cast<double>(sides.variant.size());
-  reverse.bound = std::exp(mean_last_log_cost(sides.baseline) - variant_cost);
+  reverse.bound = Bound{std::exp(mean_last_log_cost(sides.baseline) - variant_cost), true};
   return reverse;
 }
 
@@ -129,8 +135,8 @@ class MissedTargets {
     const auto missed = [](const std::vector<bool>& flags) { return std::count(flags.begin(), flags.end(), false); };
     first_ = row;
     baseline_missed_ = missed(baseline), baseline_runs_ = baseline.size();
-    const bool some = missed(arm) > 0 && missed(arm) < static_cast<std::ptrdiff_t>(arm.size());
-    if (some) arms_ += fmt::format(", {} of {} of `{}`", missed(arm), arm.size(), row.variant);
+    const bool some = missed(arm) > 0 && missed(arm) < row.seeds;
+    if (some) arms_ += fmt::format(", {} of {} of `{}`", missed(arm), row.seeds, row.variant);
   }
 
   std::optional<Warning> warning() const {
@@ -149,6 +155,75 @@ class MissedTargets {
   std::string arms_;
 };
 
+void remark(Row& row, const std::string& text) { row.remark += (row.remark.empty() ? "" : "; ") + text; }
+
+/// Why a ratio of crossings is no figure, or only one side of it.
+std::string early_remark(const Crossings& at) {
+  return fmt::format("{} there by the first evaluation, and when before it is not known",
+                     !at.variant_early    ? "the baseline is"
+                     : !at.baseline_early ? "the variant is"
+                                          : "both sides are");
+}
+
+/// A crossing is known to lie between two evaluations; where those are far apart the line between them is a guess.
+std::optional<Warning> wide_crossings(const Row& row, const Sides& sides, const Crossings& at) {
+  constexpr double kWide = 1.5;
+  double widest = 0;
+  for (const auto* side : {&sides.baseline, &sides.variant}) {
+    for (std::size_t i = 0; i < side->size(); ++i) {
+      widest = std::max(widest, crossing_width(*(*side)[i], at.target[sides.paired ? i : 0]));
+    }
+  }
+  if (!(std::exp(widest) > kWide)) return std::nullopt;
+  return Warning{WarningKind::gaps, row.cost,
+                 fmt::format("scale `{}` on {}: `{}` is compared between evaluations up to a factor of {:.2f} apart in "
+                             "cost, within which its CEG is a guess",
+                             row.scale, cost_name(row.cost), row.variant, std::exp(widest))};
+}
+
+/// What holds of an arm most of whose runs never get there: how far off it is, and its CEG at a loss that it reached.
+void fill_not_reached(Row& row, const Sides& sides, const Crossings& at, const std::optional<Interval>& interval) {
+  row.status = Status::not_reached;
+  if (at.exact()) {
+    row.auxiliary = std::exp(at.log_ceg());
+    row.auxiliary_interval = interval;
+  } else {
+    remark(row, fmt::format("at its own best loss {}", early_remark(at)));
+  }
+  const double target = *row.target;
+  double base_cost = 0, gap = 0;
+  for (const ReducedCurve* run : sides.baseline) base_cost += *log_crossing(*run, std::max(target, run->best()));
+  base_cost /= static_cast<double>(sides.baseline.size());
+  int missing = 0;
+  for (const ReducedCurve* run : sides.variant) {
+    if (run->best() > target) gap += run->best() - target, ++missing;
+  }
+  if (missing == 0) return;  // those with a curve all got there
+  row.bound = Bound{std::exp(base_cost - mean_last_log_cost(sides.variant)), false};
+  row.gap = gap / missing;
+}
+
+/// One arm on one axis.
+Row compared_row(const Context& context, const ScaleGroup& group, const Arm& arm, std::size_t cost, const Crossings& at,
+                 const Estimate& found, double target) {
+  const Sides sides = context.sides(cost, group.baseline, arm);
+  Row row = named_row(group, arm, context.costs[cost]);
+  row.target = target;
+  const auto interval = ratio_interval(found.log_ceg, found.spread, context.options.confidence);
+  if (!mostly(reached(sides.variant, target), row.failed)) {
+    fill_not_reached(row, sides, at, interval);
+  } else if (at.exact()) {
+    row.ceg = std::exp(found.log_ceg);
+    row.interval = interval;
+  } else {
+    row.bound = at.bound();
+    remark(row, early_remark(at));
+  }
+  row.per_seed = seed_results(sides, at, group.baseline, arm, target);
+  row.reverse = reverse_direction(sides, context.options.confidence);
+  return row;
+}
+
 }  // namespace
 
 Sides Context::sides(std::size_t cost, const Arm& baseline, const Arm& arm) const {
@@ -163,8 +238,16 @@ Row named_row(const ScaleGroup& group, const Arm& arm, Cost cost) {
   Row row;
   row.variant = arm.variant, row.scale = group.name, row.variant_class = arm.variant_class;
   row.cost = cost, row.a_a = arm.a_a;
-  row.seeds = static_cast<int>(arm.seeds.size());
+  row.failed = static_cast<int>(arm.failed.size());
+  row.seeds = static_cast<int>(arm.seeds.size()) + row.failed;
   row.pairs = common_seeds(group.baseline, arm);
+  if (arm.runs.empty()) {
+    row.status = Status::not_reached;
+    row.remark = row.seeds == 1 ? "its run diverged before its loss fell"
+                                : fmt::format("all {} runs diverged before their loss fell", row.seeds);
+  } else if (row.failed > 0) {
+    row.remark = fmt::format("{} of {} runs diverged before their loss fell", row.failed, row.seeds);
+  }
   return row;
 }
 
@@ -179,34 +262,19 @@ Comparisons interpolate(const Context& context, const ScaleGroup& group) {
     for (std::size_t a = 0; a < group.arms.size(); ++a) {
       const Arm& arm = group.arms[a];
       const Sides sides = context.sides(c, group.baseline, arm);
-      Row row = named_row(group, arm, context.costs[c]);
       const double target = target_for(options, sides.baseline);
-      row.target = target;
-      const auto base_reached = reached(sides.baseline, target), arm_reached = reached(sides.variant, target);
+      if (arm.runs.empty()) {
+        result.rows.push_back(named_row(group, arm, context.costs[c]));
+        result.rows.back().target = target;
+        result.estimates.emplace_back();
+        continue;
+      }
       const Crossings at = crossings_at(sides, target);
       Estimate found = estimate(sides, at, options, target, stream, std::move(blocks[c][a]), block_count);
-      const auto interval = ratio_interval(found.log_ceg, found.spread, options.confidence);
-      if (mostly(arm_reached)) {
-        row.ceg = std::exp(found.log_ceg);
-        row.interval = interval;
-      } else {
-        row.status = Status::not_reached;
-        row.auxiliary = std::exp(found.log_ceg);
-        row.auxiliary_interval = interval;
-        double base_cost = 0, gap = 0;
-        for (const ReducedCurve* run : sides.baseline) base_cost += *log_crossing(*run, std::max(target, run->best()));
-        base_cost /= static_cast<double>(sides.baseline.size());
-        int missing = 0;
-        for (const ReducedCurve* run : sides.variant) {
-          if (run->best() > target) gap += run->best() - target, ++missing;
-        }
-        row.bound = std::exp(base_cost - mean_last_log_cost(sides.variant));
-        row.gap = gap / missing;
-      }
-      row.per_seed = seed_results(sides, at, group.baseline, arm, target);
-      row.reverse = reverse_direction(sides, options.confidence);
+      Row row = compared_row(context, group, arm, c, at, found, target);
       result.thresholds.push_back(threshold_sweep(sides, row, options.confidence));
-      missed.add(row, base_reached, arm_reached);
+      if (auto warning = wide_crossings(row, sides, at)) result.warnings.push_back(*warning);
+      missed.add(row, reached(sides.baseline, target), reached(sides.variant, target));
       result.rows.push_back(std::move(row));
       result.estimates.push_back(std::move(found));
     }

@@ -11,7 +11,7 @@ struct Context {
   const std::vector<Run>& runs;
   const Options& options;
   std::vector<Cost> costs;                         ///< axes that every run carries
-  std::vector<std::vector<ReducedCurve>> reduced;  ///< [index in costs][index in runs]
+  std::vector<std::vector<ReducedCurve>> reduced;  ///< [index in costs][index in runs]; without points of failed runs
 
   Sides sides(std::size_t cost, const Arm& baseline, const Arm& arm) const;
 };
@@ -25,7 +25,8 @@ struct Comparisons {
   std::vector<Warning> warnings;
 };
 
-/// A row with all that does not depend on the method.
+/// A row with all that does not depend on the method. That of an arm without a curve is complete with it, but for the
+/// target: not reached, at whatever cost.
 Row named_row(const ScaleGroup& group, const Arm& arm, Cost cost);
 
 /// Crossings of the running minimum at one target loss, intervals from a bootstrap over seeds and evaluation blocks.

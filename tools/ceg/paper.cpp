@@ -78,14 +78,24 @@ void fill(Row& row, const std::vector<Pair>& all) {
   }
   row.target = mean(targets);
   const double ceg = row.per_seed.size() == 1 ? row.per_seed.front().ceg : std::exp(mean(logs));
-  if (2 * gaps.size() <= all.size()) {
+  // The share of the pairs that got there is that of the runs with a curve; those that failed missed the target.
+  const auto curves = static_cast<std::size_t>(row.seeds - row.failed), runs = static_cast<std::size_t>(row.seeds);
+  if (2 * (all.size() - gaps.size()) * curves >= all.size() * runs) {
     row.ceg = ceg;
     return;
   }
   row.status = Status::not_reached;
   row.auxiliary = ceg;
+  if (gaps.empty()) return;  // those with a curve all got there
   row.gap = mean(gaps);
-  row.bound = std::exp(mean(bounds));
+  row.bound = Bound{std::exp(mean(bounds)), false};
+}
+
+/// The mean of the targets that the baseline's runs set.
+double target_of(const std::vector<std::vector<double>>& baseline, const std::optional<double>& target) {
+  std::vector<double> targets;
+  for (const auto& run : baseline) targets.push_back(compare(run, run, target).target);
+  return mean(targets);
 }
 
 }  // namespace
@@ -102,6 +112,12 @@ Comparisons paper(const Context& context, const ScaleGroup& group) {
   for (const Arm& arm : group.arms) {
     const auto curves = smoothed(arm);
     Row row = named_row(group, arm, Cost::steps);
+    if (arm.runs.empty()) {
+      row.target = target_of(base, context.options.target);
+      result.rows.push_back(std::move(row));
+      result.estimates.emplace_back();
+      continue;
+    }
     std::vector<Pair> all;
     const auto add = [&](std::optional<std::size_t> b, std::optional<std::size_t> v) {
       std::vector<Pair> pairs;

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <set>
 
 #include "kernels/core/error.h"
 #include "kernels/core/file.h"
@@ -67,11 +68,48 @@ std::string hardware_text(const json& manifest) {
   return text;
 }
 
+/// What a sweep calls a run: in the run's manifest and in the sweep's plan.
+void read_labels(Run& run, const json& labels, const std::string& where) {
+  run.variant = text_member(labels, "variant", where, run.source.filename().string());
+  run.scale = text_member(labels, "scale", where, "default");
+  run.variant_class = text_member(labels, "class", where, "");
+  check_name(run.variant, where, "variant");
+  check_name(run.scale, where, "scale");
+  if (!run.variant_class.empty()) check_name(run.variant_class, where, "class");
+}
+
+/// The hashes of the training shards, one after the other.
+std::string shard_hashes(const json& data, const std::string& where) {
+  std::string hashes;
+  const json* files = member(data, "train");
+  if (!files) return hashes;
+  if (!files->is_array()) fail_input(where, "an array for `train`", files->type_name());
+  for (const json& file : *files) {
+    if (!file.is_object()) fail_input(where, "objects in `train`", file.type_name());
+    hashes += text_member(file, "sha256", where, "");
+  }
+  return hashes;
+}
+
+/// The configuration as "group.key" and value, without what tells runs of one variant apart or leaves losses as they
+/// are.
+std::map<std::string, std::string> settings_of(const json& manifest, const std::string& where) {
+  static const std::set<std::string, std::less<>> passed_over{
+      "data.train", "data.val", "run.seed", "run.checkpoint_every", "run.log_every", "run.keep_checkpoints"};
+  std::map<std::string, std::string> settings;
+  for (const auto& [group, keys] : object_member(manifest, "config", where).items()) {
+    if (!keys.is_object()) continue;
+    for (const auto& [key, value] : keys.items()) {
+      const std::string name = fmt::format("{}.{}", group, key);
+      if (!passed_over.contains(name)) settings[name] = value.dump(-1, ' ', false, json::error_handler_t::replace);
+    }
+  }
+  return settings;
+}
+
 void read_manifest(Run& run, const json& manifest, const std::string& where) {
   const json& sweep = object_member(manifest, "sweep", where);
-  run.variant = text_member(sweep, "variant", where, run.source.filename().string());
-  run.scale = text_member(sweep, "scale", where, "default");
-  run.variant_class = text_member(sweep, "class", where, "");
+  read_labels(run, sweep, where);
   run.seed = seed_member(sweep, where, seed_member(manifest, where, 0));
   if (const json* parts = member(sweep, "parts")) {
     if (!parts->is_array()) fail_input(where, "an array for `parts`", parts->type_name());
@@ -81,15 +119,15 @@ void read_manifest(Run& run, const json& manifest, const std::string& where) {
       check_name(run.parts.back(), where, "part");
     }
   }
-  check_name(run.variant, where, "variant");
-  check_name(run.scale, where, "scale");
-  if (!run.variant_class.empty()) check_name(run.variant_class, where, "class");
-
   const json& evaluation = object_member(manifest, "eval", where);
   run.evaluation_set = text_member(evaluation, "data_sha256", where, "");
   if (const auto tokens = number_member(evaluation, "tokens", where)) {
     run.evaluation_set += fmt::format(" ({:.0f} tokens)", *tokens);
   }
+  const json& data = object_member(manifest, "data", where);
+  run.tokenizer = text_member(data, "tokenizer_sha256", where, "");
+  run.training_data = shard_hashes(data, where);
+  run.settings = settings_of(manifest, where);
   run.hardware = hardware_text(manifest);
   run.status = text_member(manifest, "status", where, "");
 }
@@ -120,7 +158,68 @@ Point read_point(const json& line, const std::string& where, std::optional<doubl
   return point;
 }
 
+/// The evaluations of eval.jsonl: their steps rise from line to line, as the run wrote them.
+void read_record(Run& run, const std::string& path, std::optional<double> active_parameters) {
+  const std::string text = read_file(path);
+  std::string_view rest = text;
+  for (std::size_t number = 1; !rest.empty(); ++number) {
+    const std::size_t end = rest.find('\n');
+    const std::string_view line = trimmed(rest.substr(0, end));
+    const bool torn = end == std::string_view::npos && !try_parse_json(line);
+    rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
+    if (line.empty()) continue;
+    if (torn) {
+      // One that the run is still writing, or was killed while it wrote.
+      run.notes.push_back({std::nullopt, "the record ends within a line, what is left of which is not taken"});
+      continue;
+    }
+    const std::string where = fmt::format("{}:{}", path, number);
+    Point point = read_point(parse_object(line, where), where, active_parameters);
+    if (!run.points.empty() && !(*point.cost[0] > *run.points.back().cost[0])) {
+      fail_input(where, fmt::format("a step above {}, that of the line before", *run.points.back().cost[0]),
+                 fmt::format("{}", *point.cost[0]));
+    }
+    run.points.push_back(std::move(point));
+  }
+}
+
+/// A run evaluates at its start, every so many steps and at its end. A finished one whose record ends elsewhere was
+/// damaged, and its curve would stand for a shorter run; what a record lacks at its beginning is noted.
+void check_extent(Run& run, const json& manifest, const std::string& manifest_path, const std::string& path) {
+  const json& keys = object_member(object_member(manifest, "config", manifest_path), "run", manifest_path);
+  const auto steps = number_member(keys, "steps", manifest_path);
+  if (run.points.empty()) return;
+  const double first = *run.points.front().cost[0], last = *run.points.back().cost[0];
+  if (steps && run.status == "finished" && last != *steps) {
+    fail_input(path, fmt::format("a last evaluation at step {}, where the finished run ends", *steps),
+               fmt::format("one at step {}", last));
+  }
+  if (steps && first != 0) {
+    run.notes.push_back(
+        {std::nullopt, fmt::format("the record begins at step {:g}: what came before is missing", first)});
+  }
+}
+
 }  // namespace
+
+std::vector<Run> read_plan(const std::filesystem::path& sweep) {
+  const std::string where = (sweep / "sweep.json").string();
+  const json plan = parse_object(read_file(where), where);
+  std::vector<Run> runs;
+  const json* entries = member(plan, "runs");
+  if (!entries) return runs;
+  if (!entries->is_array()) fail_input(where, "an array for `runs`", entries->type_name());
+  for (const json& entry : *entries) {
+    if (!entry.is_object()) fail_input(where, "objects in `runs`", entry.type_name());
+    if (text_member(entry, "state", where, "") == "left out") continue;
+    Run run;
+    run.source = sweep / text_member(entry, "folder", where, "");
+    read_labels(run, entry, where);
+    run.seed = seed_member(entry, where, 0);
+    runs.push_back(std::move(run));
+  }
+  return runs;
+}
 
 Run read_run_folder(const std::filesystem::path& folder) {
   Run run;
@@ -134,19 +233,13 @@ Run read_run_folder(const std::filesystem::path& folder) {
   const auto active = number_member(object_member(manifest, "parameters", manifest_path), "active", manifest_path);
 
   const std::string path = (folder / "eval.jsonl").string();
-  const std::string text = read_file(path);
-  std::string_view rest = text;
-  for (std::size_t number = 1; !rest.empty(); ++number) {
-    const std::size_t end = rest.find('\n');
-    const std::string_view line = trimmed(rest.substr(0, end));
-    // A last line without its line end is one that a running or killed run had not finished writing.
-    const bool torn = end == std::string_view::npos && !try_parse_json(line);
-    rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
-    if (line.empty() || torn) continue;
-    const std::string where = fmt::format("{}:{}", path, number);
-    run.points.push_back(read_point(parse_object(line, where), where, active));
-  }
-  if (run.points.empty()) fail_input(path, "at least one evaluation", "none");
+  // A run that has only just begun, or failed at once, has no evaluation: that is no fault of its record.
+  const bool may_be_empty = run.status == "running" || run.status == "interrupted" || run.status == "diverged";
+  std::error_code problem;  // whatever it is, reading says it better
+  const bool absent = std::filesystem::status(path, problem).type() == std::filesystem::file_type::not_found;
+  if (!may_be_empty || !absent) read_record(run, path, active);
+  if (run.points.empty() && !may_be_empty) fail_input(path, "at least one evaluation", "none");
+  check_extent(run, manifest, manifest_path, path);
   order_points(run, path);
   return run;
 }

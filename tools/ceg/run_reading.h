@@ -17,8 +17,12 @@ double finite_number(std::string_view text, std::string_view where, std::string_
 /// Throws (exit 2) unless `name` is 1 to 200 bytes of valid UTF-8 without control characters.
 void check_name(std::string_view name, std::string_view where, std::string_view what);
 
-/// Sorts the points by step and throws (exit 2) where a step occurs twice, a cost is negative, a cost falls, or a number
-/// is so large or small that it can be no measurement.
+/// Sorts the points by step and throws (exit 2) where a step occurs twice with two losses, a cost is negative or falls,
+/// or a number is so large or small that it can be no measurement. An evaluation that stands there twice is taken once,
+/// and a meter (seconds, joules) that falls is an axis that the run lacks: notes say so.
 void order_points(Run& run, std::string_view where);
+
+/// Cuts `-s3`, `_s3`, `-seed3` or `_seed3` off a name and returns the number; 0 where there is none.
+std::int64_t cut_seed(std::string& name);
 
 }  // namespace isoloss

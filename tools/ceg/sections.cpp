@@ -18,12 +18,23 @@ Tone tone_of(const std::optional<double>& ceg, const std::optional<Interval>& in
 
 std::string place(const std::string& scale, Cost cost) { return fmt::format("scale {} · {}", scale, cost_name(cost)); }
 
+/// What is known where there is no figure.
+std::string known_text(const std::optional<Bound>& bound) {
+  return bound ? bound_text(*bound, ratio_text(bound->value)) : "undetermined";
+}
+
 std::string row_note(const Row& row) {
-  if (row.status == Status::reached) return row.a_a ? "baseline against itself" : "";
-  std::string note = fmt::format("at most {}, short by {:.4f} nats", ratio_text(*row.bound), *row.gap);
-  if (row.auxiliary) note += fmt::format("; {} at its own best loss", ratio_text(*row.auxiliary));
-  if (row.auxiliary_interval) note += fmt::format(" ({})", interval_text(row.auxiliary_interval));
-  return note;
+  std::vector<std::string> parts;
+  if (row.status == Status::reached && row.a_a) parts.push_back("baseline against itself");
+  if (row.status == Status::not_reached) {
+    if (row.bound && row.gap) {
+      parts.push_back(fmt::format("{}, short by {:.4f} nats", known_text(row.bound), *row.gap));
+    }
+    if (row.auxiliary) parts.push_back(fmt::format("{} at its own best loss", ratio_text(*row.auxiliary)));
+    if (row.auxiliary_interval) parts.back() += fmt::format(" ({})", interval_text(row.auxiliary_interval));
+  }
+  if (!row.remark.empty()) parts.push_back(row.remark);
+  return fmt::format("{}", fmt::join(parts, "; "));
 }
 
 SectionRow main_row(const Row& row) {
@@ -32,7 +43,7 @@ SectionRow main_row(const Row& row) {
   line.cells = {row.variant,
                 row.variant_class,
                 row.ceg   ? ratio_text(*row.ceg)
-                : reached ? "undetermined"
+                : reached ? known_text(row.bound)
                           : "not reached",
                 interval_text(row.interval),
                 fmt::format("{}", row.seeds),
@@ -87,12 +98,13 @@ Section reverse_table(const Analysis& analysis, Cost cost) {
   for (const Row& row : analysis.rows) {
     if (row.cost != cost || !row.reverse) continue;
     const Reverse& reverse = *row.reverse;
-    section.rows.push_back(
-        {{row.scale, row.variant, fmt::format("{:.4f}", reverse.target),
-          reverse.ceg ? ratio_text(*reverse.ceg) : fmt::format("at least {}", ratio_text(reverse.bound.value_or(1))),
-          reverse.ceg ? interval_text(reverse.interval) : "the baseline never gets there"},
-         std::nullopt,
-         row.a_a ? Tone::dim : tone_of(reverse.ceg, reverse.interval)});
+    section.rows.push_back({{row.scale, row.variant, fmt::format("{:.4f}", reverse.target),
+                             reverse.ceg ? ratio_text(*reverse.ceg) : known_text(reverse.bound),
+                             reverse.ceg                         ? interval_text(reverse.interval)
+                             : reverse.status == Status::reached ? "reached by a first evaluation"
+                                                                 : "the baseline never gets there"},
+                            std::nullopt,
+                            row.a_a ? Tone::dim : tone_of(reverse.ceg, reverse.interval)});
   }
   return section;
 }

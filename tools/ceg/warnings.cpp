@@ -3,17 +3,17 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <limits>
 #include <map>
 #include <set>
 
+#include "kernels/core/error.h"
 #include "tools/ceg/derived.h"
 
 namespace isoloss {
 namespace {
-
-double step_of(const Run& run, std::size_t i) { return *run.points[i].cost[static_cast<std::size_t>(Cost::steps)]; }
-
-std::string described(const Run& run) { return fmt::format("`{}` seed {}", run.variant, run.seed); }
 
 bool same_curve(const Run& a, const Run& b) {
   return a.points.size() == b.points.size() &&
@@ -64,24 +64,75 @@ void rising_baseline(const Run& run, std::vector<Warning>& warnings) {
 /// Evaluations that are missing: on an even grid a distance beyond 1.5 times the usual one, on any other a distance
 /// beyond 1.5 times both of its neighbours.
 std::vector<std::string> gaps_of(const Run& run) {
-  std::map<double, std::size_t> counts;
   std::vector<double> distances;
-  for (std::size_t i = 1; i < run.points.size(); ++i) {
-    distances.push_back(step_of(run, i) - step_of(run, i - 1));
-    ++counts[distances.back()];
-  }
+  for (std::size_t i = 1; i < run.points.size(); ++i) distances.push_back(step_of(run, i) - step_of(run, i - 1));
   std::vector<std::string> gaps;
   if (distances.size() < 3) return gaps;
-  const auto usual =
-      std::max_element(counts.begin(), counts.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
-  const bool even = 2 * usual->second > distances.size();
+  const auto usual = usual_distance(run);
   for (std::size_t i = 0; i < distances.size(); ++i) {
     const bool inner = i > 0 && i + 1 < distances.size();
-    const bool gap = even ? distances[i] > 1.5 * usual->first
-                          : inner && distances[i] > 1.5 * std::max(distances[i - 1], distances[i + 1]);
+    const bool gap = usual ? distances[i] > 1.5 * *usual
+                           : inner && distances[i] > 1.5 * std::max(distances[i - 1], distances[i + 1]);
     if (gap) gaps.push_back(fmt::format("{} to {}", step_of(run, i), step_of(run, i + 1)));
   }
   return gaps;
+}
+
+/// The last decimal place in which the losses were written: 1e-4 for 3.1416.
+double last_place_of(const Run& run) {
+  int decimals = 0;
+  for (const Point& point : run.points) {
+    const std::string text = fmt::format("{}", point.val_loss);  // the shortest that reads back as the same number
+    const std::size_t exponent = text.find('e'), dot = text.find('.');
+    const std::size_t end = std::min(exponent, text.size());
+    const int places = dot == std::string::npos ? 0 : static_cast<int>(end - dot) - 1;
+    const int power = exponent == std::string::npos ? 0 : std::atoi(text.c_str() + exponent + 1);
+    decimals = std::max(decimals, places - power);
+  }
+  return std::pow(10.0, -decimals);
+}
+
+/// More than chance makes of `expected` repeats, by four standard deviations of a count.
+bool beyond_chance(double repeats, double expected) { return repeats > expected + 4 * std::sqrt(expected) + 0.5; }
+
+/// Evaluations of other weights hardly ever agree in every digit. Where losses were rounded some do: neighbours about
+/// as often as the last place is a share of what losses usually move by (their lower quartile), any two as it is one of
+/// the range that the middle half of them lies in. Only more than that is told. No loss is finer than a float.
+void repeated_losses(const Run& run, std::vector<Warning>& warnings) {
+  const std::size_t n = run.points.size();
+  std::set<double> seen;
+  std::vector<double> moves, sorted;
+  std::optional<double> first;
+  double neighbours = 0, repeats = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    const double loss = run.points[i].val_loss;
+    sorted.push_back(loss);
+    if (!seen.insert(loss).second) {
+      ++repeats;
+      if (!first) first = step_of(run, i);
+    }
+    if (i == 0) continue;
+    const double move = std::abs(loss - run.points[i - 1].val_loss);
+    if (move > 0) {
+      moves.push_back(move);
+    } else {
+      ++neighbours;
+    }
+  }
+  if (!first) return;
+  std::sort(moves.begin(), moves.end());
+  std::sort(sorted.begin(), sorted.end());
+  const double place = last_place_of(run), count = static_cast<double>(n);
+  const auto chance = [](double part, double whole) { return whole > 0 ? part / whole : 0; };
+  const double of_neighbours = moves.empty() ? 0 : count * chance(place, moves[moves.size() / 4]);
+  const double finest = std::max(place, std::abs(sorted[n / 2]) * std::numeric_limits<float>::epsilon());
+  const double of_any = count * count / 2 * chance(finest, std::max(finest, sorted[3 * n / 4] - sorted[n / 4]));
+  if (!beyond_chance(neighbours, of_neighbours) && !beyond_chance(repeats, of_any)) return;
+  warnings.push_back(
+      {WarningKind::repeated_losses, std::nullopt,
+       fmt::format("scale `{}`: {} of {} losses of {} repeat an earlier one to the last digit, at step {} first: a "
+                   "logger that writes old values again moves the curve; all are taken as evaluations",
+                   run.scale, repeats, n, described(run), *first)});
 }
 
 void curve_gaps(const Run& run, std::vector<Warning>& warnings) {
@@ -95,23 +146,6 @@ void curve_gaps(const Run& run, std::vector<Warning>& warnings) {
                    gaps.size() > shown ? fmt::format(" and {} more", gaps.size() - shown) : "")});
 }
 
-/// One warning when the runs of a scale carry different texts in `member`.
-void differing(const std::vector<Run>& runs, const std::vector<std::size_t>& members, std::string Run::*member,
-               WarningKind kind, std::string_view what, std::optional<Cost> cost, std::vector<Warning>& warnings) {
-  std::map<std::string, std::vector<std::string>> by_text;
-  for (const std::size_t i : members) {
-    if (!(runs[i].*member).empty()) by_text[runs[i].*member].push_back(described(runs[i]));
-  }
-  if (by_text.size() < 2) return;
-  std::vector<std::string> kinds;
-  for (const auto& [text, names] : by_text) {
-    kinds.push_back(
-        fmt::format("{}{}", names.front(), names.size() > 1 ? fmt::format(" and {} more", names.size() - 1) : ""));
-  }
-  warnings.push_back(
-      {kind, cost, fmt::format("scale `{}`: {}: {}", runs[members.front()].scale, what, fmt::join(kinds, " | "))});
-}
-
 /// A target that the baseline never reaches, and runs that are under it before they are first evaluated.
 void target_warnings(const Context& context, const ScaleGroup& group, const std::vector<std::size_t>& members,
                      std::vector<Warning>& warnings) {
@@ -123,9 +157,9 @@ void target_warnings(const Context& context, const ScaleGroup& group, const std:
          fmt::format("scale `{}`: the baseline does not reach the target {:g}; compared at {:.4f} instead", group.name,
                      *context.options.target, target)});
   }
-  if (context.options.method != Method::interpolate) return;
+  if (context.options.method == Method::fit) return;
   for (const std::size_t run : members) {
-    if (context.reduced[0][run].minimum.front() > target) continue;
+    if (!context.reduced[0][run].starts_under(target)) continue;
     warnings.push_back(
         {WarningKind::gaps, std::nullopt,
          fmt::format("scale `{}`: {} is under the target at its first evaluation: when it got there is not known",
@@ -141,7 +175,14 @@ void seed_warnings(const ScaleGroup& group, std::vector<Warning>& warnings) {
   };
   count(group.baseline);
   for (const Arm& arm : group.arms) {
+    if (arm.runs.empty()) continue;
     count(arm);
+    if (arm.a_a && common_seeds(group.baseline, arm) > 0) {
+      warnings.push_back({WarningKind::noise_floor, std::nullopt,
+                          fmt::format("scale `{}`: the A/A arm `{}` has seeds of the baseline: what seeds make of a "
+                                      "run is not in its noise floor",
+                                      group.name, arm.variant)});
+    }
     // An A/A arm has other seeds than the baseline on purpose.
     if (fully_paired(group.baseline, arm) || (arm.a_a && common_seeds(group.baseline, arm) == 0)) continue;
     warnings.push_back(
@@ -163,32 +204,99 @@ void seed_warnings(const ScaleGroup& group, std::vector<Warning>& warnings) {
   }
 }
 
+std::string counted(std::size_t evaluations) {
+  return evaluations == 1 ? "one evaluation" : fmt::format("{} evaluations", evaluations);
+}
+
+/// A baseline that diverged sets no target, since its end is no end of a run.
+void diverged_baseline(const Context& context, const Arm& baseline, std::vector<Warning>& warnings) {
+  std::vector<std::string> seeds;
+  for (const std::size_t run : baseline.runs) {
+    if (context.runs[run].status == "diverged") seeds.push_back(fmt::format("{}", context.runs[run].seed));
+  }
+  if (seeds.empty() || context.options.target || context.options.method == Method::fit) return;
+  const bool all = seeds.size() == baseline.runs.size(), paper = context.options.method == Method::paper;
+  warnings.push_back({WarningKind::unfinished, std::nullopt,
+                      fmt::format("scale `{}`: of the baseline seed {} diverged: {}",
+                                  context.runs[baseline.runs.front()].scale, fmt::join(seeds, ", "),
+                                  paper ? "its last loss is the target of its pairs all the same"
+                                  : all ? "the target is the mean loss of runs that did not end"
+                                        : "the others alone set the target, and it counts as one that misses it")});
+}
+
 void unfinished(const Run& run, std::vector<Warning>& warnings) {
   static const std::set<std::string, std::less<>> done{"", "finished", "done", "complete", "completed"};
   if (done.count(run.status)) return;
-  warnings.push_back(
-      {WarningKind::unfinished, std::nullopt,
-       fmt::format("scale `{}`: {} is not a finished run (status `{}`)", run.scale, described(run), run.status)});
+  if (run.failed) {
+    warnings.push_back(
+        {WarningKind::unfinished, std::nullopt,
+         fmt::format("scale `{}`: {} diverged before its loss fell ({} in {}): it counts as a run that "
+                     "does not reach the target, and has no part in any CEG",
+                     run.scale, described(run), counted(run.points.size()), printable(run.source.string()))});
+    return;
+  }
+  warnings.push_back({WarningKind::unfinished, std::nullopt,
+                      fmt::format("scale `{}`: {} is not a finished run (status `{}`)", run.scale, described(run),
+                                  printable(run.status))});
+}
+
+/// What the readers noted, each thing once for all runs that it is true of.
+void reading_notes(const std::vector<Run>& runs, const std::vector<std::size_t>& members,
+                   std::vector<Warning>& warnings) {
+  std::vector<std::pair<std::string, std::vector<const Run*>>> by_text;
+  for (const std::size_t i : members) {
+    for (const Note& note : runs[i].notes) {
+      const auto same =
+          std::find_if(by_text.begin(), by_text.end(), [&](const auto& it) { return it.first == note.text; });
+      if (same == by_text.end()) {
+        by_text.push_back({note.text, {&runs[i]}});
+      } else {
+        same->second.push_back(&runs[i]);
+      }
+    }
+  }
+  for (const auto& [text, noted] : by_text) {
+    const std::string where = noted.size() == 1 ? fmt::format(" ({})", printable(noted.front()->source.string()))
+                                                : fmt::format(" and {} more runs", noted.size() - 1);
+    warnings.push_back(
+        {WarningKind::record, std::nullopt,
+         fmt::format("scale `{}`: {}{}: {}", noted.front()->scale, described(*noted.front()), where, text)});
+  }
 }
 
 }  // namespace
+
+double step_of(const Run& run, std::size_t point) {
+  return *run.points[point].cost[static_cast<std::size_t>(Cost::steps)];
+}
+
+std::string described(const Run& run) { return fmt::format("`{}` seed {}", run.variant, run.seed); }
+
+std::optional<double> usual_distance(const Run& run) {
+  std::map<double, std::size_t> counts;
+  for (std::size_t i = 1; i < run.points.size(); ++i) ++counts[step_of(run, i) - step_of(run, i - 1)];
+  if (run.points.size() < 4) return std::nullopt;
+  const auto usual =
+      std::max_element(counts.begin(), counts.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  return 2 * usual->second > run.points.size() - 1 ? std::optional(usual->first) : std::nullopt;
+}
 
 void warn_about_runs(const Context& context, const ScaleGroup& group, std::vector<Warning>& warnings) {
   std::vector<std::size_t> members = group.baseline.runs;
   for (const Arm& arm : group.arms) members.insert(members.end(), arm.runs.begin(), arm.runs.end());
   identical_curves(context.runs, members, group.name, warnings);
   for (const std::size_t run : group.baseline.runs) rising_baseline(context.runs[run], warnings);
-  differing(context.runs, members, &Run::evaluation_set, WarningKind::unequal_evaluation,
-            "runs were evaluated on unequal sets, so their losses do not compare", std::nullopt, warnings);
-  for (const Cost cost : {Cost::seconds, Cost::joules}) {
-    if (std::find(context.costs.begin(), context.costs.end(), cost) == context.costs.end()) continue;
-    differing(context.runs, members, &Run::hardware, WarningKind::hardware,
-              fmt::format("runs come from different hardware, so {} do not compare", cost_name(cost)), cost, warnings);
-  }
+  warn_about_unlike_runs(context, group, members, warnings);
   for (const std::size_t run : members) {
     curve_gaps(context.runs[run], warnings);
-    unfinished(context.runs[run], warnings);
+    repeated_losses(context.runs[run], warnings);
   }
+  std::vector<std::size_t> all = members;
+  all.insert(all.end(), group.baseline.failed.begin(), group.baseline.failed.end());
+  for (const Arm& arm : group.arms) all.insert(all.end(), arm.failed.begin(), arm.failed.end());
+  reading_notes(context.runs, all, warnings);
+  for (const std::size_t run : all) unfinished(context.runs[run], warnings);
+  diverged_baseline(context, group.baseline, warnings);
   target_warnings(context, group, members, warnings);
   seed_warnings(group, warnings);
 }

@@ -44,7 +44,7 @@ Line measured_line(const View& view, const Row& row) {
   line.value = marked_value(row);
   line.interval = marked_interval(row);
   line.auxiliary = row.status == Status::not_reached;
-  if (line.auxiliary) line.bound = row.bound;
+  if (row.bound && !row.bound->at_least) line.bound = row.bound->value;
   line.floor = view.floor(row.cost, row.scale);
   line.tip = fmt::format("{} at {}: {}, {}", row.variant, row.scale, row_text(row),
                          counted(static_cast<std::size_t>(std::max(0, row.seeds)), "seed"));

@@ -51,18 +51,23 @@ std::string standing_text(const View& view, const Row& row) {
 std::string reverse_text(const Row& row) {
   if (!row.reverse) return std::string(kDash);
   const std::string at = fmt::format(" <span class=\"muted\">at {}</span>", fixed_text(row.reverse->target, 3));
-  if (row.reverse->status == Status::reached) return ratio_text(row.reverse->ceg) + at;
-  return row.reverse->bound ? "≥ " + ratio_text(row.reverse->bound) + at : "not reached" + at;
+  if (row.reverse->ceg) return ratio_text(row.reverse->ceg) + at;
+  return bound_text(row.reverse->bound) + at;
 }
 
 std::string gain_cells(const Row& row) {
+  const std::string remark =
+      row.remark.empty() ? "" : fmt::format("<br><span class=\"muted\">{}</span>", escape(row.remark));
   if (row.status == Status::reached) {
-    return fmt::format("<td class=\"n strong\">{}</td>", ratio_text(row.ceg)) + interval_cell(row.interval);
+    const std::string interval =
+        row.interval ? interval_text(row.interval->low, row.interval->high) : std::string(kDash);
+    return fmt::format("<td class=\"n strong\">{}</td>", row.ceg ? ratio_text(row.ceg) : bound_text(row.bound)) +
+           number_cell(interval + remark);
   }
-  std::string details = row.bound ? "≤ " + ratio_text(row.bound) : std::string(kDash);
+  std::string details = bound_text(row.bound);
   if (row.gap) details += fmt::format("<br><span class=\"muted\">{} nats short</span>", fixed_text(row.gap, 3));
   if (row.auxiliary) details += fmt::format("<br><span class=\"muted\">auxiliary {}</span>", ratio_text(row.auxiliary));
-  return "<td class=\"n\">not reached</td>" + number_cell(details);
+  return "<td class=\"n\">not reached</td>" + number_cell(details + remark);
 }
 
 std::string seed_text(std::optional<std::int64_t> seed) { return seed ? std::to_string(*seed) : "mean"; }
@@ -193,14 +198,16 @@ std::string crossing_table(const View& view, Cost cost) {
   for (const Row& row : view.analysis().rows) {
     if (row.cost != cost) continue;
     for (const SeedResult& seed : row.per_seed) {
-      const auto cost_cell = [](double value, bool reached) {
-        return number_cell((reached ? "" : "<span class=\"muted\">short of it:</span> ") + quantity_text(value));
+      const auto cost_cell = [](double value, bool reached, bool early) {
+        return number_cell(fmt::format("{}{}{}", reached ? "" : "<span class=\"muted\">short of it:</span> ",
+                                       early ? "≤ " : "", quantity_text(value)));
       };
       body += fmt::format("<tr><th scope=\"row\"><span class=\"name\">{}</span></th>", escape(row.variant)) +
               cell(escape(row.scale)) + number_cell(seed_text(seed.baseline_seed)) +
               number_cell(seed_text(seed.variant_seed)) + number_cell(fixed_text(seed.target, 4)) +
-              cost_cell(seed.baseline_cost, seed.baseline_reached) +
-              cost_cell(seed.variant_cost, seed.variant_reached) + number_cell(ratio_text(seed.ceg)) + "</tr>\n";
+              cost_cell(seed.baseline_cost, seed.baseline_reached, seed.baseline_early) +
+              cost_cell(seed.variant_cost, seed.variant_reached, seed.variant_early) +
+              number_cell(seed.exact() ? ratio_text(seed.ceg) : std::string(kDash)) + "</tr>\n";
     }
   }
   if (body.empty()) return "";

@@ -96,7 +96,7 @@ Standing View::standing(const Row& row) const {
   const auto noise = floor(row.cost, row.scale);
   if (row.status == Status::not_reached) {
     // The bound needs no interval: all that the variant spent did not buy the target.
-    return noise && row.bound && *row.bound < noise->low ? Standing::below : Standing::unknown;
+    return noise && row.bound && row.bound->value < noise->low ? Standing::below : Standing::unknown;
   }
   if (!interval || !noise) return Standing::unknown;
   if (interval->low > std::max(1.0, noise->high)) return Standing::above;
@@ -180,13 +180,18 @@ std::optional<Interval> marked_interval(const Row& row) {
   return row.status == Status::reached ? row.interval : row.auxiliary_interval;
 }
 
+std::string bound_text(const std::optional<Bound>& bound) {
+  return bound ? (bound->at_least ? "≥ " : "≤ ") + ratio_text(bound->value) : std::string(kDash);
+}
+
 std::string row_text(const Row& row) {
   if (row.status == Status::reached) {
+    if (!row.ceg) return bound_text(row.bound);
     if (!row.interval) return ratio_text(row.ceg);
     return fmt::format("{} ({})", ratio_text(row.ceg), interval_text(row.interval->low, row.interval->high));
   }
   std::string text = "not reached";
-  if (row.bound) text += ", ≤ " + ratio_text(row.bound);
+  if (row.bound) text += ", " + bound_text(row.bound);
   if (row.auxiliary) text += "; aux. " + ratio_text(row.auxiliary);
   return text;
 }

@@ -75,6 +75,8 @@ std::optional<double> mean_crossing(const Row& row, double SeedResult::*side);
 /// The value of a row that a chart marks: its CEG, else its auxiliary CEG.
 std::optional<double> marked_value(const Row& row);
 std::optional<Interval> marked_interval(const Row& row);
+/// "≥ 1.84", a dash where nothing is known.
+std::string bound_text(const std::optional<Bound>& bound);
 /// "1.84 (1.71 – 1.98)", or "not reached, ≤ 0.61" with the auxiliary CEG.
 std::string row_text(const Row& row);
 

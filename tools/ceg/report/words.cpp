@@ -215,9 +215,17 @@ std::string definitions(const View& view) {
               "The interval overlaps the noise floor or holds 1. That is not evidence of no effect.") +
          item("Not reached",
               "The variant never gets down to the target. Its CEG is at most the bound: the baseline’s cost over all "
-              "that the variant spent. The auxiliary CEG compares the two at the variant’s own best loss.") +
+              "that the variant spent. The auxiliary CEG compares the two at the variant’s own best loss. A run that "
+              "diverged "
+              "before its loss fell never gets there, and has no bound.") +
+         item("≥ and ≤",
+              "A curve that is at or under the loss at its first evaluation says only that it got there by then: its "
+              "cost "
+              "is at most that of the evaluation. The CEG is then at least the ratio, where it is the variant’s curve, "
+              "or at most, where it is the baseline’s.") +
          item("At its own final loss",
-              "The other direction: CEG read at the loss where the variant ends. “≥”: the baseline never gets there.") +
+              "The other direction: CEG read at the loss where the variant ends. “≥” also: the baseline never gets "
+              "there.") +
          item(
              "Shapley factor",
              "What a part contributes to the combination, averaged over all orders of adding the parts, in ln CEG. The "
@@ -244,7 +252,8 @@ std::string procedure(const View& view) {
              "other side.") +
          item("Interval", interval_words(view)) + item("Cost axes", listed(axes) + ".") +
          item("What was done to the curves",
-              "Nothing beyond what the method says. Figures of loss start late enough to show the crossings; earlier "
+              "Nothing beyond what the method and the warnings say. Figures of loss start late enough to show the "
+              "crossings; earlier "
               "points are outside the frame. Points less than half a pixel apart are drawn as one.") +
          "</dl>\n";
 }
