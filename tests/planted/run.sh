@@ -78,7 +78,9 @@ try() {
   "$build/bin/plant_bug" "$name" "$source" || exit 1
   if ! compile "$program"; then
     cp "$file" "$source/$file"
-    fail "expected $name to compile, see $work/build.log"
+    cp "$work/build.log" "$work/logs/$name"
+    say "error: [planted] expected $name to compile, see $work/logs/$name"
+    return
   fi
   run_cases "$program" "$cases" "$work/logs/$name" || code=$?
   cp "$file" "$source/$file"
