@@ -46,6 +46,8 @@ copy_sources() {
       cp "$file" "$source/$file"
     fi
   done <"$work/files"
+  (cd "$source" && comm -z -13 <(sort -z "$work/files") <(find . -path ./build -prune -o -type f -printf '%P\0' | sort -z) |
+    xargs -0 --no-run-if-empty rm)
 }
 
 compile() { nice ninja -C "$build" -j "$jobs" "$@" >"$work/build.log" 2>&1; }
@@ -75,15 +77,16 @@ forget() { sed -i "/^$1 /d" "$results"; }
 try() {
   local name=$1 program=$2 cases=$3 file=$4 code=0
   check_sound "$program" "$cases"
+  cp "$source/$file" "$work/original"
   "$build/bin/plant_bug" "$name" "$source" || exit 1
   if ! compile "$program"; then
-    cp "$file" "$source/$file"
+    cp "$work/original" "$source/$file"
     cp "$work/build.log" "$work/logs/$name"
     say "error: [planted] expected $name to compile, see $work/logs/$name"
     return
   fi
   run_cases "$program" "$cases" "$work/logs/$name" || code=$?
-  cp "$file" "$source/$file"
+  cp "$work/original" "$source/$file"
   forget "$name"
   if [ "$code" = 0 ]; then
     printf '%s survived\n' "$name" >>"$results"
