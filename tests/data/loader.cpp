@@ -6,6 +6,8 @@
 #include <cmath>
 #include <numeric>
 #include <set>
+#include <string>
+#include <vector>
 
 #include "tests/data/temporary.h"
 
@@ -69,6 +71,22 @@ TEST_CASE("evaluation: n T + 1 tokens are n windows, neighbours share a token, s
   CHECK(contains(input_error([&] { EvalWindows(data, 13, 0); }), "at least 14 tokens"));
   CHECK(EvalWindows(data, 4, 8).sha256() != EvalWindows(data, 4, 12).sha256());
   CHECK(EvalWindows(data, 4, 24).sha256() == EvalWindows(data, 4, 0).sha256());
+}
+
+TEST_CASE("evaluation sets that differ in one token that counts have other names") {
+  const TemporaryFolder folder;
+  const auto name = [&](std::size_t changed) {
+    std::vector<std::uint32_t> ids{0, 1, 2, 3, 4, 5, 6, 7, 8, 9};  // two windows of four, their last target, one more
+    ++ids[changed];
+    ShardWriter writer(folder.path() / "val.bin", 4);
+    writer.append(ids);
+    writer.finish();
+    return EvalWindows(TokenDataset({folder.path() / "val.bin"}), 4, 0).sha256();
+  };
+  std::set<std::string> names;
+  for (std::size_t place = 0; place < 10; ++place) names.insert(name(place));
+  CHECK(names.size() == 10);
+  CHECK(names.contains(name(3)));  // the same again
 }
 
 TEST_CASE("random sampling is a pure function of seed and step, whatever the micro-batch") {

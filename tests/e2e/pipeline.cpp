@@ -46,6 +46,7 @@ TEST_CASE("tokenize, train, evaluate, generate") {
     const auto json = nlohmann::json::parse(result.out);
     CHECK(json.at("val_loss") == evaluations.back().at("val_loss"));
     CHECK(json.at("tokens") == 640);
+    CHECK(json.at("perplexity").get<double>() == doctest::Approx(std::exp(json.at("val_loss").get<double>())));
     CHECK(json.at("bits_per_byte").get<double>() ==
           doctest::Approx(json.at("val_loss").get<double>() / std::log(2.0)));  // one byte a token
     const ProcessResult by_file = run({program("evaluate"), "--weights", folder + "/model.safetensors", "--config",
@@ -60,6 +61,9 @@ TEST_CASE("tokenize, train, evaluate, generate") {
     REQUIRE_MESSAGE(one.exit_code == 0, one.err);
     CHECK(one.out.starts_with("The "));
     CHECK(one.out == two.out);
+    std::vector<std::string> other = command;
+    other.back() = "5";
+    CHECK(run(other).out != one.out);
   }
   SUBCASE("a finished run says so and exits 0") {
     const ProcessResult again = run(workspace.train("run", {"--resume"}));
@@ -83,6 +87,33 @@ TEST_CASE("tokenize, train, evaluate, generate") {
     CHECK(described.at("init_from").at("sha256") == sha256_of_file(folder + "/model.safetensors"));
     CHECK_FALSE(nlohmann::json::parse(read_file(folder + "/manifest.json")).contains("init_from"));
   }
+}
+
+TEST_CASE("the end of a document ends what is generated, and counts no bytes where it is evaluated") {
+  const Workspace workspace;
+  std::string documents;
+  for (int i = 0; i < 3000; ++i) documents += "abcd\n\n";
+  put_file(workspace.path("abcd.txt"), documents);
+  const std::string tokens = workspace.path("abcd");
+  REQUIRE(run({program("tokenize"), workspace.path("abcd.txt"), "--separator", "blank-line", "--tokenizer", "bytes",
+               "--out", tokens})
+              .exit_code == 0);
+  const ProcessResult trained =
+      run(workspace.train("run", {"--set", "data.train=" + tokens + "/train_*.bin", "--set",
+                                  "data.val=" + tokens + "/val_*.bin", "--set", "optimizer.learning_rate=0.01"}));
+  REQUIRE_MESSAGE(trained.exit_code == 0, trained.err);
+
+  const ProcessResult text =
+      run({program("generate"), "--run", workspace.path("run"), "--prompt", "a", "--temperature", "0"});
+  REQUIRE_MESSAGE(text.exit_code == 0, text.err);
+  CHECK(text.out == "abcd\n\n");
+
+  // Of the window's 33 tokens every sixth ends a text, the first among them: five of its 32 targets.
+  const ProcessResult result = run({program("evaluate"), "--run", workspace.path("run"), "--tokens", "32", "--json"});
+  REQUIRE_MESSAGE(result.exit_code == 0, result.err);
+  const auto json = nlohmann::json::parse(result.out);
+  CHECK(json.at("bits_per_byte").get<double>() ==
+        doctest::Approx(json.at("val_loss").get<double>() / std::log(2.0) * 32 / 27));
 }
 
 TEST_CASE("a pipe has no known length, so its progress has no percentage") {

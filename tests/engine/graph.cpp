@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <stdexcept>
 #include <string_view>
 
 #include "engine/executor.h"
@@ -178,6 +179,15 @@ TEST_CASE("two gradients of one value that a node computes stand in two buffers"
   const Node& node = backward_of(graph, "both", "swiglu_backward");
   CHECK(node.out[0] != node.out[1]);
   CHECK(mode_of(node, "dup") == Mode::write);
+}
+
+TEST_CASE("a parameter whose gradient would be another value's buffer is refused") {
+  const auto shifted = [](Graph& graph, ValueId x) {
+    const ValueId shift = graph.add_parameter("shift", {kRows, kTokens, kWidth});
+    return graph.add("add", "sum", {}, {x, shift}).front();
+  };
+  CHECK_THROWS_WITH_AS(small_graph(shifted), "sum: a parameter's gradient must come from an op that can accumulate",
+                       std::logic_error);
 }
 
 TEST_CASE("micro-batches accumulate parameter gradients, and the first one overwrites") {

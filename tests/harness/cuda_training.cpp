@@ -30,7 +30,8 @@ constexpr TrainingVariant kVariants[] = {
      }},
     {"ReLU², no positions", [](ModelSpec& spec) { spec.mlp = Mlp::relu2, spec.positions = Positions::none; }},
     {"learned positions and RoPE, grouped queries, GELU by tanh", [](ModelSpec& spec) {
-       spec.positions = Positions::learned_rope, spec.heads = 4, spec.kv_heads = 2, spec.mlp = Mlp::gelu_tanh;
+       spec.positions = Positions::learned_rope, spec.mlp = Mlp::gelu_tanh;
+       spec.width = 48, spec.heads = 6, spec.kv_heads = 2;  // three query heads to a key head
      }}};
 
 }  // namespace

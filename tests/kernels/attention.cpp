@@ -1,7 +1,9 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "kernels/core/error.h"
 #include "tests/harness/op_case.h"
@@ -50,6 +52,8 @@ const Named kCases[] = {
     {"heads of 96", {1, 40, 1, 1, 96}},
     {"heads of 128 in groups", {1, 66, 4, 2, 128, 0, 0.2}},
     {"grouped queries", {2, 20, 4, 2, 8}},
+    {"three queries to each of two key heads", {1, 20, 6, 2, 8}},
+    {"two queries to each of three key heads", {1, 20, 6, 3, 8, 0, 0.2}},
     {"multi-query", {1, 75, 3, 1, 32}},
     {"window of one", {1, 12, 1, 1, 4, 1}},
     {"window inside a tile", {2, 40, 2, 2, 8, 7}},
@@ -165,20 +169,130 @@ TEST_CASE("attention: naive and flash are the same function") {
   }
 }
 
-TEST_CASE("attention: multi-query is multi-head with repeated keys and values") {
-  const Sizes shared{2, 11, 3, 1, 4}, repeated{2, 11, 3, 3, 4};
-  const OpCase small = attention_case("attention_flash", "shared", shared);
-  const OpCase large = attention_case("attention_flash", "repeated", repeated);
-  const std::vector<Operand> inputs = operands_of(small, find_op("attention_flash"));
-  std::vector<Operand> copies = operands_of(large, find_op("attention_flash"));
-  for (std::size_t token = 0; token < 22; ++token) {
-    for (std::size_t i = 0; i < 36; ++i) {
-      const std::size_t from = i < 12 ? i : (i < 24 ? 12 : 16) + i % 4;
-      copies[0].values[token * 36 + i] = inputs[0].values[token * 20 + from];
+namespace {
+
+/// Which key head each query head uses, counted off by hand: numbers of groups and heads that differ, so that neither
+/// can stand for the other.
+struct Sharing {
+  int heads, kv_heads;
+  std::vector<std::size_t> key_head;
+};
+const Sharing kSharings[] = {{3, 1, {0, 0, 0}}, {6, 2, {0, 0, 0, 1, 1, 1}}, {6, 3, {0, 0, 1, 1, 2, 2}}};
+constexpr std::size_t kSharedWidth = 8;
+
+/// Where lane i of a row of multi-head attention comes from in the row of heads that share: of queries if
+/// `with_queries`, then keys, then values.
+std::vector<std::size_t> lanes_from(const Sharing& sharing, bool with_queries) {
+  std::vector<std::size_t> from;
+  const std::size_t queries = with_queries ? sharing.key_head.size() : 0;
+  for (std::size_t lane = 0; lane < queries * kSharedWidth; ++lane) from.push_back(lane);
+  for (std::size_t part = 0; part < 2; ++part) {
+    for (const std::size_t kv : sharing.key_head) {
+      const std::size_t head = queries + part * static_cast<std::size_t>(sharing.kv_heads) + kv;
+      for (std::size_t lane = 0; lane < kSharedWidth; ++lane) from.push_back(head * kSharedWidth + lane);
     }
   }
-  CHECK(output_of("attention_flash", small, DeviceKind::ref, DType::f64, inputs) ==
-        output_of("attention_flash", large, DeviceKind::ref, DType::f64, copies));
+  return from;
+}
+
+/// Rows of heads that share, spread out to rows of multi-head attention.
+Values repeated(const Values& rows, const std::vector<std::size_t>& from) {
+  const std::size_t width = *std::ranges::max_element(from) + 1;
+  Values wide;
+  for (std::size_t row = 0; row < rows.size(); row += width) {
+    for (const std::size_t lane : from) wide.push_back(rows[row + lane]);
+  }
+  return wide;
+}
+
+/// Gradients of the copies, added up: the gradient of what was copied.
+Values gathered(const Values& wide, const std::vector<std::size_t>& from) {
+  const std::size_t width = *std::ranges::max_element(from) + 1;
+  Values rows(wide.size() / from.size() * width, 0.0);
+  for (std::size_t i = 0; i < wide.size(); ++i) rows[i / from.size() * width + from[i % from.size()]] += wide[i];
+  return rows;
+}
+
+struct Exactness {
+  DeviceKind device;
+  DType real;
+  double error;  ///< sums of a dozen numbers around 1, rounded a few times
+};
+std::vector<Exactness> exactnesses() {
+  std::vector<Exactness> all{{DeviceKind::ref, DType::f64, 1e-13}, {DeviceKind::cpu, DType::f32, 1e-5}};
+  if (has_cuda()) all.push_back({DeviceKind::cuda, DType::f32, 1e-5});
+  return all;
+}
+
+LaunchResult launched(const char* op, const OpCase& test, const Exactness& on, const std::vector<Operand>& inputs) {
+  LaunchRequest request{
+      .device = on.device, .real = on.real, .threads = 2, .modes = {}, .in_place = {}, .previous = {}};
+  request.in_place.assign(find_op(op).outputs.size(), false);
+  return launch_op(find_op(op), test.attributes, test.state, inputs, request);
+}
+
+}  // namespace
+
+TEST_CASE("attention: heads that share keys are multi-head attention with repeated keys and values") {
+  for (const Sharing& sharing : kSharings) {
+    CAPTURE(sharing.heads);
+    CAPTURE(sharing.kv_heads);
+    constexpr std::int64_t kWidth = kSharedWidth;
+    const Sizes sizes{2, 11, sharing.heads, sharing.kv_heads, kWidth};
+    const Sizes all{2, 11, sharing.heads, sharing.heads, kWidth};
+    const OpCase small = attention_case("attention_flash", "shared", sizes);
+    const OpCase large = attention_case("attention_flash", "repeated", all);
+    const std::vector<std::size_t> from = lanes_from(sharing, /*with_queries=*/true);
+    const Operand qkv = operands_of(small, find_op("attention_flash")).front();
+    const Operand wide{large.inputs[0].type, repeated(qkv.values, from)};
+    for (const std::string op : {"attention_flash", "attention_naive"}) {
+      for (const Exactness& on : exactnesses()) {
+        CAPTURE(op);
+        CAPTURE(on.device);
+        const auto both = [&](const OpCase& test, const Operand& in) {
+          const LaunchResult forward = launched(op.c_str(), test, on, {in});
+          const Operand y{f32({2, 11, sharing.heads * kWidth}), forward.out[0]};
+          const Operand saved{forward.out_types[1], forward.out[1], DType::f32};
+          const std::vector<Operand> inputs =
+              op == "attention_flash" ? std::vector<Operand>{in, y, saved, y} : std::vector<Operand>{in, saved, y};
+          return std::pair{y.values, launched((op + "_backward").c_str(), test, on, inputs).out[0]};
+        };
+        const auto [y, dqkv] = both(small, qkv);
+        const auto [wide_y, wide_dqkv] = both(large, wide);
+        CHECK(largest_difference(y, wide_y) < on.error);
+        CHECK(largest_difference(dqkv, gathered(wide_dqkv, from)) < on.error);
+      }
+    }
+  }
+}
+
+TEST_CASE("attention_cached: heads that share keys are multi-head attention with repeated keys and values") {
+  for (const Sharing& sharing : kSharings) {
+    CAPTURE(sharing.heads);
+    CAPTURE(sharing.kv_heads);
+    constexpr std::int64_t kWidth = kSharedWidth;
+    OpCase small, large;
+    for (OpCase* test : {&small, &large}) {
+      const int kv_heads = test == &small ? sharing.kv_heads : sharing.heads;
+      test->name = "cached", test->op = "attention_cached";
+      test->attributes = attributes_of({2, 1, sharing.heads, kv_heads, kWidth});
+      test->inputs = {{"qkv", f32({2, 1, (sharing.heads + 2 * kv_heads) * kWidth})},
+                      {"cache", f32({2, 5, 2 * kv_heads * kWidth})}};
+      test->state.position = 3;
+    }
+    const std::vector<std::size_t> from = lanes_from(sharing, /*with_queries=*/true);
+    const std::vector<std::size_t> cache_from = lanes_from(sharing, /*with_queries=*/false);
+    const std::vector<Operand> shared = operands_of(small, find_op("attention_cached"));
+    const std::vector<Operand> wide{{large.inputs[0].type, repeated(shared[0].values, from)},
+                                    {large.inputs[1].type, repeated(shared[1].values, cache_from)}};
+    for (const Exactness& on : exactnesses()) {
+      CAPTURE(on.device);
+      const LaunchResult one = launched("attention_cached", small, on, shared);
+      const LaunchResult other = launched("attention_cached", large, on, wide);
+      CHECK(largest_difference(one.out[0], other.out[0]) < on.error);
+      CHECK(repeated(one.in_after[1], cache_from) == other.in_after[1]);
+    }
+  }
 }
 
 TEST_CASE("attention: two micro-batches drop what the whole batch drops") {
@@ -226,12 +340,12 @@ TEST_CASE("attention_cached") {
       OpCase test;
       test.name = "cached";
       test.op = "attention_cached";
-      test.attributes = attributes_of({2, 1, 4, 2, 20, window});
-      test.inputs = {{"qkv", f32({2, 1, 160})}, {"cache", f32({2, 100, 80})}};
+      test.attributes = attributes_of({2, 1, 6, 2, 20, window});
+      test.inputs = {{"qkv", f32({2, 1, 200})}, {"cache", f32({2, 100, 80})}};
       test.updated = {"cache"};
       test.constants = {"qkv", "cache"};
       test.state.position = position;
-      test.rejects = {{"qkv", f32({2, 2, 160})}, {"cache", f32({1, 100, 80})}, {"cache", f32({2, 100, 40})}};
+      test.rejects = {{"qkv", f32({2, 2, 200})}, {"cache", f32({1, 100, 80})}, {"cache", f32({2, 100, 40})}};
       check_op(test);
     }
   }

@@ -35,7 +35,7 @@ const std::vector<std::vector<Setting>>& toggles() {
        {"naive", [](ModelSpec& s) { s.attention = Attention::naive; }},
        {"cudnn", [](ModelSpec& s) { s.attention = Attention::cudnn, s.width = 32; }}},
       {{"multi-head", [](ModelSpec& s) { s.kv_heads = 4; }},
-       {"grouped", [](ModelSpec& s) { s.kv_heads = 2; }},
+       {"grouped", [](ModelSpec& s) { s.heads = 6, s.kv_heads = 2, s.width = s.width / 4 * 6; }},
        {"multi-query", [](ModelSpec& s) { s.kv_heads = 1; }}},
       {{"full", [](ModelSpec& s) { s.window = 0; }}, {"window", [](ModelSpec& s) { s.window = 3; }}},
       {{"gelu", [](ModelSpec& s) { s.mlp = Mlp::gelu; }},

@@ -221,7 +221,7 @@ TEST_CASE("decoding with caches gives the logits of the whole-sequence graph") {
   for (const Positions positions : {Positions::learned, Positions::rope, Positions::sinusoidal, Positions::none}) {
     ModelSpec spec = tiny_spec();
     spec.positions = positions;
-    spec.heads = 4, spec.kv_heads = 2, spec.window = 6;
+    spec.width = 36, spec.heads = 6, spec.kv_heads = 2, spec.window = 6;  // three query heads to a key head
     CAPTURE(static_cast<int>(positions));
     ParameterStore store;
     Graph whole = evaluation_graph(spec, store, 1);

@@ -153,3 +153,14 @@ TEST_CASE("weights that are not all of this model's, or more, are one line that 
   weights.put("lm_head.weight", {49, 32}, std::vector<float>(49 * 32));
   CHECK(error(weights) == "2 [" + file + " lm_head.weight] expected the shape [50, 32], got [49, 32]");
 }
+
+TEST_CASE("weights of a checkpoint with a tensor that the model lacks are another model's") {
+  const TemporaryFolder folder;
+  Weights weights(store_of(tiny_spec(), 1));
+  weights.put("transformer.h.2.ln_1.weight", {32}, std::vector<float>(32));
+  weights.write(folder / "w");
+  ParameterStore store = store_of(tiny_spec(), 2);
+  CHECK(error_of([&] { load_model(store, SafetensorsFile(folder / "w")); }) ==
+        "2 [" + (folder / "w").string() +
+            "] expected only tensors that the configured model has, got transformer.h.2.ln_1.weight");
+}

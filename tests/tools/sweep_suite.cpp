@@ -7,6 +7,7 @@
 #include "tests/tools/sweep_fixture.h"
 #include "tools/sweep/listing.h"
 #include "tools/sweep/plan.h"
+#include "tools/sweep/run_folder.h"
 #include "tools/sweep/suite.h"
 
 namespace isoloss {
@@ -71,6 +72,29 @@ TEST_CASE("settings take effect in the order: suite, baseline, scale, variant, c
   CHECK(variant.configuration.model.width == 128);
   CHECK(plan.cells[4].runs[0][1].configuration.run.run.seed == 2);
   CHECK(run_of(plan, 5).configuration.run.run.seed == 1001);
+
+  // One key, set in all five places.
+  const auto layers = [](int count) { return "model.layers=" + std::to_string(count); };
+  std::string all = with(small_suite(), "vocab = 256", "vocab = 256\nlayers = 1");
+  const auto expect = [&](int baseline_layers, int variant_layers, const std::vector<Override>& overrides = {}) {
+    const Plan planned = make_plan(suite_of(folder, all), overrides, folder / "out");
+    CHECK(run_of(planned, 0).configuration.model.layers == baseline_layers);
+    CHECK(run_of(planned, 1).configuration.model.layers == variant_layers);
+  };
+  expect(1, 1);
+  all = with(all, "\"model.norm=none\"", "\"model.norm=none\", \"" + layers(2) + "\"");
+  expect(2, 2);
+  all = with(all, "\"model.width=64\"", "\"model.width=64\", \"" + layers(3) + "\"");
+  expect(3, 3);
+  all = with(all, "\"model.norm=layernorm\"", "\"model.norm=layernorm\", \"" + layers(4) + "\"");
+  expect(3, 4);
+  expect(5, 5, {{layers(5), "--set", {}}});
+}
+
+TEST_CASE("a line of a record that is being written is no line yet") {
+  const SweepFolder folder;
+  folder.write("run/log.jsonl", "{\"step\":3}\n{\"step\":4}\n{\"st");
+  CHECK(steps_done(folder / "run") == 4);
 }
 
 TEST_CASE("config.toml means what was planned, and holds no place") {
