@@ -40,6 +40,8 @@ TEST_CASE("files that are no text are named, with the way to text") {
       {tar, "a tar archive"},
       {"\xff\xfe" + widened(line, 2, false), "UTF-16 text; iconv -f UTF-16 -t UTF-8"},
       {"\xfe\xff" + widened(line, 2, true), "UTF-16 text"},
+      {"\xff\xfe\xe5\x65\x2c\x67", "UTF-16 text"},  // 日本: no zero bytes tell, the mark alone does
+      {"\xfe\xff\x65\xe5\x67\x2c", "UTF-16 text"},
       {widened(line, 2, false), "UTF-16 text"},
       {widened(line, 2, true), "UTF-16 text"},
       {std::string("\xff\xfe\0\0", 4) + widened(line, 4, false), "UTF-32 text"},

@@ -168,6 +168,15 @@ TEST_CASE_FIXTURE(TwoTokenizers, "files that were replaced one by one beside eac
     CHECK(run(train("again")).exit_code == 0);
     CHECK(run({program("generate"), "--run", path("run"), "--tokens", "3"}).exit_code == 0);
   }
+  SUBCASE("one id of a shard") {
+    const std::string shard = path("a/val_000000.bin"), old = sha256_of_file(shard);
+    std::string bytes = read_file(shard);
+    bytes[1024] = bytes[1024] == 'a' ? 'b' : 'a';  // the first id; as many tokens as before
+    put_file(shard, bytes);
+    const ProcessResult refused = run({program("evaluate"), "--run", path("run")});
+    CHECK_MESSAGE(refused.exit_code == 2, refused.err);
+    CHECK_MESSAGE(refused.err.find(old) != std::string::npos, refused.err);
+  }
   SUBCASE("a shard") {
     const std::string shard = path("a/val_000000.bin"), old = sha256_of_file(shard);
     fs::copy_file(path("b/val_000000.bin"), shard, kReplace);
