@@ -3,27 +3,12 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <utility>
 
+#include "engine/finiteness.h"
 #include "kernels/core/error.h"
 
 namespace isoloss {
-
-namespace {
-/// Name of the first tensor of the store with a value that is not finite; "" when all are.
-std::string first_bad(const ParameterStore& store, bool gradients) {
-  store.to_host(gradients ? ParameterStore::Part::gradients : ParameterStore::Part::values);
-  for (const ParameterInfo& info : store.all()) {
-    const Tensor tensor = gradients ? store.host_gradient(info.name) : store.host_value(info.name);
-    const float* values = tensor.as<float>();
-    for (std::int64_t i = 0; i < tensor.count(); ++i) {
-      if (!std::isfinite(values[i])) {
-        return fmt::format("{} {} (element {})", gradients ? "gradient of" : "parameter", info.name, i);
-      }
-    }
-  }
-  return "";
-}
-}  // namespace
 
 Trainer::Trainer(const RunConfig& config, TrainingModel& model, const TokenDataset& train,
                  const EvalWindows& validation, RunRecord& record, const std::optional<Checkpoint>& resume)
@@ -88,6 +73,13 @@ void Trainer::evaluate_now() {
 }
 
 void Trainer::write_checkpoint() {
+  // A step's loss is of the weights before it: an update that overflowed shows one step later, when the good checkpoint
+  // before this one would be gone. So the weights are tried on a batch, unless they were evaluated just now.
+  if (record_.last_evaluated_step() != state_.step) {
+    const auto after_one_batch = [tried = false]() mutable { return std::exchange(tried, true); };
+    const double loss = evaluate(model_.evaluation(), validation_, after_one_batch).loss;
+    if (!std::isfinite(loss)) diverged(loss, grad_norm_);
+  }
   record_.sync();
   model_.store().to_host(ParameterStore::Part::values);
   model_.store().to_host(ParameterStore::Part::moments);
@@ -98,8 +90,8 @@ void Trainer::write_checkpoint() {
 void Trainer::diverged(double loss, double norm) {
   record_.set_status(RunStatus::diverged);
   const auto unsigned_nan = [](double value) { return std::isnan(value) ? std::abs(value) : value; };  // not "-nan"
-  std::string bad = first_bad(model_.store(), /*gradients=*/true);
-  if (bad.empty()) bad = first_bad(model_.store(), /*gradients=*/false);
+  std::string bad = first_not_finite(model_.store(), ParameterStore::Part::gradients);
+  if (bad.empty()) bad = first_not_finite(model_.store(), ParameterStore::Part::values);
   fail_run(fmt::format("step {}", state_.step), "a finite loss and gradient",
            fmt::format("loss {:g}, gradient norm {:g}{}{}", unsigned_nan(loss), unsigned_nan(norm),
                        bad.empty() ? "" : "; first bad: ", bad));

@@ -5,12 +5,14 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cmath>
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
 #include <optional>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "engine/checkpoint.h"
@@ -106,7 +108,7 @@ int train(const Arguments& arguments) {
   const char* pause = std::getenv("FAKE_TRAIN_STEP_MS");
   const unsigned microseconds = pause != nullptr ? static_cast<unsigned>(1000 * std::atoi(pause)) : 0;
   while (step < configuration.run.run.steps) {
-    ::usleep(microseconds);
+    std::this_thread::sleep_for(std::chrono::microseconds(microseconds));  // whole, whatever signals come
     LogLine line;
     line.step = ++step;
     line.loss = loss_at(configuration, step);

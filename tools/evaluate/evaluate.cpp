@@ -10,6 +10,7 @@
 
 #include "data/meta.h"
 #include "data/tokenizer.h"
+#include "engine/finiteness.h"
 #include "engine/training_model.h"
 #include "kernels/core/error.h"
 #include "models/config.h"
@@ -102,10 +103,14 @@ int evaluate_weights(const Options& options) {
   store.lay_out();
   store.allocate(/*with_gradients=*/false, device.machine, real);
   load_weights(store, saved.weights);
+  if (const std::string bad = first_not_finite(store, ParameterStore::Part::values); !bad.empty()) {
+    fail_run(saved.weights.string(), "finite weights", bad);
+  }
   Executor executor(std::move(graph), store, device.machine);
   executor.set_observer(device.checker.get());
   const Evaluation result = evaluate(executor, windows, [] { return interrupted(); });
   if (interrupted()) return kInterrupted;
+  if (!std::isfinite(result.loss)) fail_run(saved.weights.string(), "weights with a finite loss", "another loss");
 
   const double perplexity = std::exp(result.loss);
   const auto bytes = bytes_of_targets(windows, configuration.model.context, files);

@@ -129,12 +129,4 @@ std::string last_error(const fs::path& folder) {
   return text.substr(at, text.find('\n', at) - at);
 }
 
-void remove_record(const fs::path& folder) {
-  for (const char* name : {"manifest.json", "log.jsonl", "eval.jsonl", "checkpoints", "model.safetensors"}) {
-    std::error_code problem;
-    fs::remove_all(folder / name, problem);
-    if (problem) fail_run((folder / name).string(), "to remove the remains of a stopped run", problem.message());
-  }
-}
-
 }  // namespace isoloss

@@ -43,7 +43,4 @@ double final_loss(const std::filesystem::path& folder, const PlannedRun& planned
 /// The last `error: …` line of the run's train.log without the leading word; "" when there is none.
 std::string last_error(const std::filesystem::path& folder);
 
-/// Removes what `train` wrote into the folder, and nothing else, so that the run can start from the beginning.
-void remove_record(const std::filesystem::path& folder);
-
 }  // namespace isoloss

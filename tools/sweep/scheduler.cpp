@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/remains.h"
 #include "kernels/core/error.h"
 #include "kernels/core/file.h"
 #include "tools/common/lock.h"

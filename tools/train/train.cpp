@@ -8,6 +8,7 @@
 #include "data/tokenizer.h"
 #include "engine/plan.h"
 #include "engine/profiler.h"
+#include "engine/remains.h"
 #include "engine/trainer.h"
 #include "kernels/core/ceilings.h"
 #include "kernels/core/error.h"
@@ -71,6 +72,12 @@ Manifest manifest_of(const fs::path& folder, const Configuration& configuration)
   return manifest;
 }
 
+/// Whether the folder holds the same run, killed before there was anything to go on from. Whatever starts it starts it
+/// anew.
+bool starts_anew(const fs::path& folder, const Configuration& configuration) {
+  return stopped_before_first_checkpoint(folder) && read_manifest(folder).config == to_json(configuration, folder);
+}
+
 Checkpoint checkpoint_of(const fs::path& folder, const Manifest& manifest, const std::string& device) {
   const bool checks = manifest.device == "check" || device == "check";  // which runs the device that auto chooses
   if (manifest.device != device && !checks) {
@@ -78,7 +85,7 @@ Checkpoint checkpoint_of(const fs::path& folder, const Manifest& manifest, const
                      folder.string(), manifest.device, device));
   }
   auto checkpoint = latest_checkpoint(folder, [](std::string_view why) { warn(why); });
-  if (!checkpoint) fail_input(folder.string(), "a checkpoint to resume from", "none");
+  if (!checkpoint) fail_input(folder.string(), "a checkpoint to resume from (remove the folder to start anew)", "none");
   return *checkpoint;
 }
 
@@ -158,7 +165,10 @@ int train(const Options& options) {
   }
   const FolderLock lock = lock_folder(folder, kLongestWait);
   std::optional<Checkpoint> resume;
-  if (options.resume) {
+  const bool anew = starts_anew(folder, configuration);
+  if (anew) {
+    say(fmt::format("{}: stopped before its first checkpoint, starts anew", folder.string()));
+  } else if (options.resume) {
     const Manifest manifest = manifest_of(folder, configuration);  // again, now that nobody else changes it
     if (manifest.status == RunStatus::finished) return tell_finished(folder);
     resume = checkpoint_of(folder, manifest, device.name);
@@ -175,6 +185,7 @@ int train(const Options& options) {
   if (resume) expect_same_data(read_manifest(folder), manifest, folder.string());
   expect_fits(plan, graphs, config, device.machine);
   TrainingModel model(std::move(plan), config, device.machine);
+  if (anew) remove_record(folder);  // not earlier: what is refused above leaves it as it was
   if (!resume) {
     model.store().initialise(config.run.seed);
     if (!options.init_from.empty()) load_weights(model.store(), options.init_from);

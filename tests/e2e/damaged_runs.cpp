@@ -1,0 +1,117 @@
+// Runs whose weights went bad, and runs that were killed before there was anything to go on from.
+#include <cmath>
+#include <csignal>
+#include <cstring>
+#include <filesystem>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "kernels/core/file.h"
+#include "tests/e2e/fixture.h"
+
+using namespace isoloss;
+using namespace isoloss::test;
+namespace fs = std::filesystem;
+
+namespace {
+
+/// The float32 numbers of a safetensors file begin after its header, whose length is its first eight bytes.
+std::size_t first_number(const std::string& file) {
+  std::uint64_t header = 0;
+  std::memcpy(&header, file.data(), sizeof header);
+  return static_cast<std::size_t>(8 + header);
+}
+
+/// Puts NaN into the first element of a tensor.
+void poison(const fs::path& path, const std::string& tensor) {
+  std::string file = read_file(path);
+  const std::size_t start = first_number(file);
+  const auto header = nlohmann::json::parse(file.substr(8, start - 8));
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  std::memcpy(file.data() + start + header.at(tensor).at("data_offsets")[0].get<std::size_t>(), &nan, sizeof nan);
+  put_file(path, file);
+}
+
+bool all_finite(const fs::path& path) {
+  const std::string file = read_file(path);
+  for (std::size_t at = first_number(file); at + sizeof(float) <= file.size(); at += sizeof(float)) {
+    float value = 0;
+    std::memcpy(&value, file.data() + at, sizeof value);
+    if (!std::isfinite(value)) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+TEST_CASE("evaluate names the parameter that is not finite") {
+  const Workspace workspace;
+  REQUIRE(run(workspace.train("run", {"--set", "run.steps=2", "--quiet"})).exit_code == 0);
+  const fs::path weights = workspace.path("nan.safetensors");
+  fs::copy_file(workspace.path("run/model.safetensors"), weights);
+  poison(weights, "transformer.ln_f.weight");
+  put_file(workspace.path("config.toml"),
+           "extends = \"nano\"\n[model]\nlayers = 2\nwidth = 32\nheads = 2\ncontext = 32\n");
+  for (const bool json : {false, true}) {
+    std::vector<std::string> command{program("evaluate"),
+                                     "--weights",
+                                     weights.string(),
+                                     "--config",
+                                     workspace.path("config.toml"),
+                                     "--data",
+                                     workspace.tokens() + "/val_*.bin"};
+    if (json) command.push_back("--json");
+    const ProcessResult result = run(command);
+    CHECK(result.exit_code == 1);
+    CHECK(result.out.empty());
+    CHECK_MESSAGE(result.err.find("transformer.ln_f.weight") != std::string::npos, result.err);
+  }
+}
+
+TEST_CASE("weights whose loss is not finite never replace a good checkpoint") {
+  const Workspace workspace;
+  // Losses and gradients of the first steps are finite, the weights after an update are not.
+  const ProcessResult result = run(workspace.train(
+      "run", {"--set", "optimizer.learning_rate=1e38", "--set", "schedule.warmup_steps=0", "--set", "run.eval_every=0",
+              "--set", "run.checkpoint_every=1", "--set", "run.keep_checkpoints=1", "--quiet"}));
+  CHECK(result.exit_code == 1);
+  CHECK_MESSAGE(result.err.find("first bad: ") != std::string::npos, result.err);
+  CHECK(read_file(workspace.path("run/manifest.json")).find("\"diverged\"") != std::string::npos);
+  const fs::path checkpoints = workspace.path("run/checkpoints");
+  if (!fs::exists(checkpoints)) return;
+  for (const auto& entry : fs::directory_iterator(checkpoints)) {
+    CHECK_MESSAGE(all_finite(entry.path() / "model.safetensors"), entry.path().string());
+  }
+}
+
+TEST_CASE("a run that was killed before its first checkpoint starts anew, with --resume and without") {
+  const Workspace workspace;
+  REQUIRE(run(workspace.train("whole", {"--quiet"})).exit_code == 0);
+  for (const bool resume : {false, true}) {
+    CAPTURE(resume);
+    const std::string name = resume ? "resumed" : "repeated";
+    const fs::path folder = workspace.path(name);
+    // What such a kill leaves: the record of some steps, and half a checkpoint.
+    REQUIRE(run(workspace.train(name, {"--quiet"})).exit_code == 0);
+    fs::remove(folder / "model.safetensors");
+    fs::remove_all(folder / "checkpoints");
+    fs::create_directories(folder / "checkpoints/step_00000004.tmp");
+    std::string manifest = read_file(folder / "manifest.json");
+    const std::size_t status = manifest.find("\"finished\"");
+    REQUIRE(status != std::string::npos);
+    put_file(folder / "manifest.json", manifest.replace(status, 10, "\"running\""));
+    put_file(folder / "notes.txt", "mine");
+
+    const ProcessResult other = run(workspace.train(name, {"--quiet", "--set", "run.seed=5"}));
+    CHECK(other.exit_code == 2);  // of another configuration: not this run
+
+    const ProcessResult result =
+        run(workspace.train(name, resume ? std::vector<std::string>{"--resume"} : std::vector<std::string>{}));
+    CHECK_MESSAGE(result.exit_code == 0, result.err);
+    CHECK_MESSAGE(result.err.find("starts anew") != std::string::npos, result.err);
+    CHECK(read_file(folder / "model.safetensors") == read_file(workspace.path("whole/model.safetensors")));
+    CHECK(read_file(folder / "notes.txt") == "mine");
+    CHECK(run(workspace.train(name, {"--quiet"})).exit_code == 2);  // finished: nothing is written over
+  }
+}
