@@ -1,6 +1,4 @@
 // Runs whose weights went bad, and runs that were killed before there was anything to go on from.
-#include <cmath>
-#include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <limits>
@@ -33,16 +31,6 @@ void poison(const fs::path& path, const std::string& tensor) {
   put_file(path, file);
 }
 
-bool all_finite(const fs::path& path) {
-  const std::string file = read_file(path);
-  for (std::size_t at = first_number(file); at + sizeof(float) <= file.size(); at += sizeof(float)) {
-    float value = 0;
-    std::memcpy(&value, file.data() + at, sizeof value);
-    if (!std::isfinite(value)) return false;
-  }
-  return true;
-}
-
 }  // namespace
 
 TEST_CASE("evaluate names the parameter that is not finite") {
@@ -67,22 +55,11 @@ TEST_CASE("evaluate names the parameter that is not finite") {
     CHECK(result.out.empty());
     CHECK_MESSAGE(result.err.find("transformer.ln_f.weight") != std::string::npos, result.err);
   }
-}
-
-TEST_CASE("weights whose loss is not finite never replace a good checkpoint") {
-  const Workspace workspace;
-  // Losses and gradients of the first steps are finite, the weights after an update are not.
-  const ProcessResult result = run(workspace.train(
-      "run", {"--set", "optimizer.learning_rate=1e38", "--set", "schedule.warmup_steps=0", "--set", "run.eval_every=0",
-              "--set", "run.checkpoint_every=1", "--set", "run.keep_checkpoints=1", "--quiet"}));
+  fs::remove(workspace.path("run/model.safetensors"));
+  fs::rename(weights, workspace.path("run/model.safetensors"));
+  const ProcessResult result = run({program("generate"), "--run", workspace.path("run"), "--prompt", "a"});
   CHECK(result.exit_code == 1);
-  CHECK_MESSAGE(result.err.find("first bad: ") != std::string::npos, result.err);
-  CHECK(read_file(workspace.path("run/manifest.json")).find("\"diverged\"") != std::string::npos);
-  const fs::path checkpoints = workspace.path("run/checkpoints");
-  if (!fs::exists(checkpoints)) return;
-  for (const auto& entry : fs::directory_iterator(checkpoints)) {
-    CHECK_MESSAGE(all_finite(entry.path() / "model.safetensors"), entry.path().string());
-  }
+  CHECK_MESSAGE(result.err.find("transformer.ln_f.weight") != std::string::npos, result.err);
 }
 
 TEST_CASE("a run that was killed before its first checkpoint starts anew, with --resume and without") {

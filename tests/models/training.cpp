@@ -254,21 +254,31 @@ TEST_CASE("decoding with caches gives the logits of the whole-sequence graph") {
 }
 
 TEST_CASE("a run that diverges stops with the step and the first bad tensor, and keeps the checkpoint before") {
-  const test::TemporaryFolder folder;
   ModelSpec spec = tiny_spec();
   spec.norm = Norm::none, spec.final_norm = Norm::none;
   RunConfig config = tiny_config(spec);
   config.run.checkpoint_every = 1;
+  config.run.keep_checkpoints = 1;
+  config.run.eval_every = 0;
   config.optimizer.kind = OptimizerKind::sgd;
   config.optimizer.clip_norm = 0;
-  config.optimizer.learning_rate = 1e30;
-  const std::string error = test::error_of([&] { train(folder / "run", spec, config); });
-  CHECK(error.starts_with("1 [step "));
-  CHECK(error.find("first bad: ") != std::string::npos);
-  CHECK(read_manifest(folder / "run").status == RunStatus::diverged);
-  const auto checkpoint = latest_checkpoint(folder / "run", [](std::string_view) {});
-  REQUIRE(checkpoint.has_value());
-  CHECK(checkpoint->state.step >= 1);
+  for (const bool overflows : {false, true}) {  // of the weights themselves, or only of the loss that they give
+    CAPTURE(overflows);
+    const test::TemporaryFolder folder;
+    RunConfig good = config;
+    good.run.steps = 3;
+    good.optimizer.learning_rate = 1e-3;
+    train(folder / "run", spec, good);
+    config.run.steps = 6;
+    config.optimizer.learning_rate = overflows ? 1e39 : 1e30;
+    const std::string error = test::error_of([&] { train(folder / "run", spec, config, /*resume=*/true); });
+    CHECK_MESSAGE(error.starts_with("1 [step 4]"), error);
+    CHECK_MESSAGE((error.find("first bad: parameter ") != std::string::npos) == overflows, error);
+    CHECK(read_manifest(folder / "run").status == RunStatus::diverged);
+    const auto checkpoint = latest_checkpoint(folder / "run", [](std::string_view) {});
+    REQUIRE(checkpoint.has_value());
+    CHECK(checkpoint->state.step == 3);
+  }
 }
 
 namespace {

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "engine/finiteness.h"
 #include "kernels/core/error.h"
 #include "models/transformer.h"
 #include "models/weights.h"
@@ -39,6 +40,9 @@ Decoder::Decoder(const ModelSpec& spec, const std::filesystem::path& weights, co
   store_.lay_out();
   store_.allocate(/*with_gradients=*/false, machine);
   load_weights(store_, weights);
+  if (const std::string bad = first_not_finite(store_, ParameterStore::Part::values); !bad.empty()) {
+    fail_run(weights.string(), "finite weights", bad);
+  }
   executor_ = std::make_unique<Executor>(std::move(graph), store_, machine);
   executor_->set_observer(observer);
   logits_.resize(static_cast<std::size_t>(executor_->tensor("lm_head.y").count()));
