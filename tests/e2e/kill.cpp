@@ -331,5 +331,6 @@ TEST_CASE("a run does not go on with other data under the same names") {
   write_file_atomically(shard, before);
   write_file_atomically(workspace.tokens() + "/tokenizer.json",
                         read_file(workspace.tokens() + "/tokenizer.json") + "\n");
-  CHECK(run(workspace.train("run", {"--resume"})).err.find("the tokenizer beside the shards") != std::string::npos);
+  // The same tokenizer, written otherwise (another one: tokenizers.cpp).
+  CHECK(run(workspace.train("run", {"--resume"})).exit_code == 0);
 }

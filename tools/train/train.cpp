@@ -181,8 +181,8 @@ int train(const Options& options) {
   const Manifest manifest =
       describe_run(configuration, config_json, plan, train_data, val_data, validation,
                    {folder.filename().string(), device.name, gpu, options.sweep_label, options.init_from, tokenizer});
-  if (!options.any_tokenizer) expect_tokenized(train_data, manifest.train), expect_tokenized(val_data, manifest.val);
   if (resume) expect_same_data(read_manifest(folder), manifest, folder.string());
+  if (!options.any_tokenizer) expect_tokenized(train_data, manifest.train), expect_tokenized(val_data, manifest.val);
   expect_fits(plan, graphs, config, device.machine);
   TrainingModel model(std::move(plan), config, device.machine);
   if (anew) remove_record(folder);  // not earlier: what is refused above leaves it as it was
