@@ -134,13 +134,20 @@ TEST_CASE("log_every thins the log, but never its last line; what a line says is
   CHECK(last.at("learning_rate") == config.optimizer.learning_rate * schedule_factor(config.schedule, 11, 12));
 
   config.run.log_every = 1;
-  std::istringstream lines(train(folder / "each", spec, config).log);
-  double seconds = 0;  // of the whole run: every step adds what its speed says
-  for (std::string line; std::getline(lines, line);) {
-    const auto now = nlohmann::json::parse(line);
-    seconds += 4 * 16 / now.at("tokens_per_second").get<double>();
-    CHECK(now.at("seconds").get<double>() / seconds == doctest::Approx(1).epsilon(1e-9));
-  }
+  const auto check_seconds = [](const std::string& log) {
+    std::istringstream lines(log);
+    double seconds = 0;  // of the whole run: every step adds what its speed says
+    int count = 0;
+    for (std::string line; std::getline(lines, line); ++count) {
+      const auto now = nlohmann::json::parse(line);
+      seconds += 4 * 16 / now.at("tokens_per_second").get<double>();
+      CHECK(now.at("seconds").get<double>() / seconds == doctest::Approx(1).epsilon(1e-9));
+    }
+    CHECK(count == 12);
+  };
+  check_seconds(train(folder / "each", spec, config).log);
+  train(folder / "resumed", spec, config, false, 6);
+  check_seconds(train(folder / "resumed", spec, config, true).log);  // a resumed run counts on, it does not begin at 0
 }
 
 TEST_CASE("2 micro-batches equal 1, dropout included") {
@@ -154,6 +161,30 @@ TEST_CASE("2 micro-batches equal 1, dropout included") {
   // The gradient is summed in another order: 1e-7 relative per step, amplified by 12 Adam steps.
   CHECK(worst_difference(one.losses, two.losses) < 1e-4);
   CHECK(worst_difference(one.val_losses, two.val_losses) < 1e-4);
+}
+
+TEST_CASE("3 micro-batches equal 1 in losses and in the size of gradients") {
+  const test::TemporaryFolder folder;
+  const ModelSpec spec = tiny_spec();
+  RunConfig config = tiny_config(spec);
+  config.optimizer.kind = OptimizerKind::sgd;  // unlike Adam's, its updates grow with the gradient
+  config.optimizer.clip_norm = 0;
+  config.optimizer.learning_rate = 0.3;
+  config.run.micro_batch = 6;
+  config.run.batch_tokens = 6 * spec.context;
+  const Outcome one = train(folder / "one", spec, config);
+  config.run.micro_batch = 2;
+  const Outcome three = train(folder / "three", spec, config);
+  const auto norms = [](const std::string& log) {
+    std::vector<double> values;
+    std::istringstream lines(log);
+    for (std::string line; std::getline(lines, line);) values.push_back(nlohmann::json::parse(line).at("grad_norm"));
+    return values;
+  };
+  // Sums in another order: 1e-7 relative per step, losses and norms are of the order of 1.
+  CHECK(worst_difference(one.losses, three.losses) < 1e-4);
+  CHECK(worst_difference(norms(one.log), norms(three.log)) < 1e-4);
+  CHECK(one.losses.back() < one.losses.front() - 0.05);  // the updates are large enough to tell
 }
 
 TEST_CASE("flash and naive attention train alike, with window and grouped heads") {
