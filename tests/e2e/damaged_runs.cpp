@@ -92,3 +92,23 @@ TEST_CASE("a run that was killed before its first checkpoint starts anew, with -
     CHECK(run(workspace.train(name, {"--quiet"})).exit_code == 2);  // finished: nothing is written over
   }
 }
+
+TEST_CASE("a run from given weights that was killed early does not start from the seed instead") {
+  const Workspace workspace;
+  REQUIRE(run(workspace.train("first", {"--quiet"})).exit_code == 0);
+  const std::vector<std::string> from{"--quiet", "--init-from", workspace.path("first/model.safetensors")};
+  REQUIRE(run(workspace.train("run", from)).exit_code == 0);
+  const std::string whole = read_file(workspace.path("run/model.safetensors"));
+  fs::remove(workspace.path("run/model.safetensors"));
+  fs::remove_all(workspace.path("run/checkpoints"));
+  std::string manifest = read_file(workspace.path("run/manifest.json"));
+  const std::size_t status = manifest.find("\"finished\"");
+  REQUIRE(status != std::string::npos);
+  put_file(workspace.path("run/manifest.json"), manifest.replace(status, 10, "\"running\""));
+
+  const ProcessResult resumed = run(workspace.train("run", {"--quiet", "--resume"}));
+  CHECK(resumed.exit_code == 2);
+  CHECK_MESSAGE(resumed.err.find("--init-from model.safetensors") != std::string::npos, resumed.err);
+  REQUIRE(run(workspace.train("run", from)).exit_code == 0);
+  CHECK(read_file(workspace.path("run/model.safetensors")) == whole);
+}

@@ -74,8 +74,16 @@ Manifest manifest_of(const fs::path& folder, const Configuration& configuration)
 
 /// Whether the folder holds the same run, killed before there was anything to go on from. Whatever starts it starts it
 /// anew.
-bool starts_anew(const fs::path& folder, const Configuration& configuration) {
-  return stopped_before_first_checkpoint(folder) && read_manifest(folder).config == to_json(configuration, folder);
+bool starts_anew(const Options& options, const fs::path& folder, const Configuration& configuration) {
+  if (!stopped_before_first_checkpoint(folder)) return false;
+  const Manifest manifest = read_manifest(folder);
+  if (manifest.config != to_json(configuration, folder)) return false;
+  // --resume does not say which file that was; from the seed it would be another run.
+  if (options.resume && !manifest.init_file.empty()) {
+    fail_input(folder.string(), "a checkpoint to resume from",
+               "none; start again with --init-from " + manifest.init_file + ", without --resume");
+  }
+  return true;
 }
 
 Checkpoint checkpoint_of(const fs::path& folder, const Manifest& manifest, const std::string& device) {
@@ -165,7 +173,7 @@ int train(const Options& options) {
   }
   const FolderLock lock = lock_folder(folder, kLongestWait);
   std::optional<Checkpoint> resume;
-  const bool anew = starts_anew(folder, configuration);
+  const bool anew = starts_anew(options, folder, configuration);
   if (anew) {
     say(fmt::format("{}: stopped before its first checkpoint, starts anew", folder.string()));
   } else if (options.resume) {
