@@ -95,9 +95,10 @@ void expect_possible_folder(std::string_view where, const std::filesystem::path&
                  fmt::format("{} of {}", part.string(), part.native().size()));
     }
   }
-  if (path.native().size() + kInside > PATH_MAX) {
+  const std::size_t bytes = fs::absolute(path).lexically_normal().native().size();
+  if (bytes + kInside > PATH_MAX) {
     fail_input(where, fmt::format("a path of at most {} bytes", PATH_MAX - kInside),
-               fmt::format("{} of {}", path.string(), path.native().size()));
+               fmt::format("{} of {}", path.string(), bytes));
   }
 }
 

@@ -2,13 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <climits>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <utility>
 
 #include "kernels/core/error.h"
 #include "models/toml.h"
+#include "tools/common/usage.h"
 
 namespace isoloss {
 
@@ -70,23 +70,6 @@ std::vector<Override> settings_of(const Suite& suite, const Scale& scale, const 
   return all;
 }
 
-/// Refuses what no file system takes, before anything runs.
-void check_lengths(const fs::path& folder, std::string_view where) {
-  for (const fs::path& name : folder) {
-    if (name.native().size() > NAME_MAX) {
-      fail_input(where, fmt::format("names of folders of at most {} bytes", NAME_MAX),
-                 fmt::format("one of {}", name.native().size()));
-    }
-  }
-  const std::size_t deepest =
-      std::string_view("/checkpoints/step_0000000000000000000.tmp/optimizer.safetensors.tmp").size();
-  const std::size_t bytes = absolute_path(folder).native().size() + deepest;
-  if (bytes >= PATH_MAX) {
-    fail_input(where, fmt::format("paths in the run's folder of less than {} bytes", PATH_MAX),
-               fmt::format("{}", bytes));
-  }
-}
-
 class Builder {
  public:
   Builder(const Suite& suite, const std::vector<Override>& overrides, const fs::path& out)
@@ -120,8 +103,8 @@ class Builder {
     const fs::path at = folder_name(scale.name), name = folder_name(variant.name);
     planned.folder = candidate ? "tuning" / at / fmt::format("{}-lr{}", name.string(), rate.value_or(0))
                                : at / name / fmt::format("seed{}", seed);
-    check_lengths(planned.folder, who);
-    check_lengths(out_ / planned.folder, "--out");
+    expect_possible_folder("--out", out_);  // first, so that a name of the suite is not blamed for it
+    expect_possible_folder(who, out_ / planned.folder);
     planned.learning_rate = rate;
     planned.label = label(scale, variant, seed);
     planned.configuration = load(settings, who);
