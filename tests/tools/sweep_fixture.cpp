@@ -102,7 +102,9 @@ pid_t SweepFolder::start(const std::vector<std::string>& arguments,
 }
 
 void SweepFolder::wait_for_log(const std::string& run) const {
-  while (read("out/" + run + "/log.jsonl").empty()) ::usleep(10'000);
+  // Ten minutes at most, which is far more than a loaded machine takes.
+  for (int i = 0; i < 60'000 && read("out/" + run + "/log.jsonl").empty(); ++i) ::usleep(10'000);
+  REQUIRE(!read("out/" + run + "/log.jsonl").empty());
 }
 
 ProgramResult SweepFolder::wait(pid_t process) const {
