@@ -6,7 +6,7 @@
 #include <charconv>
 #include <string>
 
-#include "engine/checksum.h"
+#include "engine/sealed_json.h"
 #include "kernels/core/error.h"
 #include "kernels/core/file.h"
 #include "kernels/core/json_text.h"
@@ -18,9 +18,11 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::string_view kPrefix = "step_", kTemporary = ".tmp";
+constexpr int kFormatWithoutSeal = 1, kFormat = 2;
 constexpr const char* kState = "state.json";
 constexpr const char* kModel = "model.safetensors";
 constexpr const char* kOptimizer = "optimizer.safetensors";
+constexpr const char *kLog = "log.jsonl", *kEvaluations = "eval.jsonl";
 
 fs::path checkpoints_of(const fs::path& run) { return run / "checkpoints"; }
 
@@ -50,33 +52,49 @@ std::vector<Numbered> numbered_folders(const fs::path& checkpoints) {
   return folders;
 }
 
-std::string hexadecimal(std::uint64_t value) { return fmt::format("{:016x}", value); }
-
-nlohmann::ordered_json json_of(const FileDigest& digest) {
-  return {{"bytes", digest.bytes}, {"xxh64", hexadecimal(digest.checksum)}};
-}
-
 nlohmann::ordered_json json_of(const std::optional<double>& value) {
   return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json();
 }
 
-std::optional<double> optional_number(const nlohmann::json& json) {
+std::optional<double> optional_number(const nlohmann::ordered_json& json) {
   return json.is_null() ? std::nullopt : std::optional(json.get<double>());
 }
 
-void verify(const fs::path& path, const nlohmann::json& digest) {
-  const MappedFile file(path);
-  const auto bytes = digest.at("bytes").get<std::uint64_t>();
-  if (file.bytes().size() != bytes) {
-    fail_input(path.string(), fmt::format("{} bytes, as state.json says", bytes),
-               fmt::format("{}", file.bytes().size()));
+nlohmann::ordered_json json_of(const LinesMark& mark) {
+  nlohmann::ordered_json json = {{"lines", mark.lines}};
+  json.update(to_json(mark.digest));
+  return json;
+}
+
+LinesMark lines_from(const nlohmann::ordered_json& json) {
+  return {json.at("lines").get<std::uint64_t>(), digest_from(json)};
+}
+
+nlohmann::ordered_json json_of(const TrainingState& state) {
+  nlohmann::ordered_json json = {{"format", kFormat},    {"step", state.step},       {"tokens", state.tokens},
+                                 {"flops", state.flops}, {"seconds", state.seconds}, {"joules", json_of(state.joules)},
+                                 {"seed", state.seed}};
+  if (state.record) {
+    json["run"] = state.record->run;
+    json["records"] = {{kLog, json_of(state.record->log)}, {kEvaluations, json_of(state.record->evaluations)}};
   }
-  Xxh64 checksum;
-  checksum.update(file.bytes().data(), file.bytes().size());
-  const auto expected = digest.at("xxh64").get<std::string>();
-  if (hexadecimal(checksum.value()) != expected) {
-    fail_input(path.string(), "the checksum " + expected + ", as state.json says", hexadecimal(checksum.value()));
+  return json;
+}
+
+TrainingState state_from(const nlohmann::ordered_json& json) {
+  TrainingState state;
+  state.step = json.at("step").get<std::int64_t>();
+  state.tokens = json.at("tokens").get<std::int64_t>();
+  state.flops = json.at("flops").get<double>();
+  state.seconds = json.at("seconds").get<double>();
+  state.joules = optional_number(json.at("joules"));
+  state.seed = json.at("seed").get<std::uint64_t>();
+  if (json.contains("records")) {
+    const auto& records = json.at("records");
+    state.record = {json.at("run").get<std::string>(), lines_from(records.at(kLog)),
+                    lines_from(records.at(kEvaluations))};
   }
+  return state;
 }
 
 bool is_whole(const fs::path& folder) {
@@ -154,11 +172,9 @@ void save_checkpoint(const fs::path& run, const TrainingState& state, std::vecto
     TemporaryFolder temporary(checkpoints / (folder.filename().string() + std::string(kTemporary)));
     const FileDigest model_digest = write_safetensors(temporary.path() / kModel, std::move(model));
     const FileDigest optimizer_digest = write_safetensors(temporary.path() / kOptimizer, std::move(optimizer));
-    nlohmann::ordered_json json = {
-        {"format", 1},          {"step", state.step},       {"tokens", state.tokens},
-        {"flops", state.flops}, {"seconds", state.seconds}, {"joules", json_of(state.joules)},
-        {"seed", state.seed}};
-    json["files"] = {{kModel, json_of(model_digest)}, {kOptimizer, json_of(optimizer_digest)}};
+    nlohmann::ordered_json json = json_of(state);
+    json["files"] = {{kModel, to_json(model_digest)}, {kOptimizer, to_json(optimizer_digest)}};
+    seal(json);
     write_file_atomically(temporary.path() / kState, json.dump(2) + "\n");
     temporary.rename_to(folder);
     sync_directory(checkpoints);
@@ -168,21 +184,22 @@ void save_checkpoint(const fs::path& run, const TrainingState& state, std::vecto
 
 Checkpoint open_checkpoint(const fs::path& folder) {
   const fs::path path = folder / kState;
-  const auto json = parse_json(read_file(path), path.string());
+  const auto json = parse_json<nlohmann::ordered_json>(read_file(path), path.string());
   return read_json(path.string(), "the state of a checkpoint", [&]() -> Checkpoint {
-    if (json.at("format") != 1) fail_input(path.string() + " format", "1", json.at("format").dump());
-    TrainingState state;
-    state.step = json.at("step").get<std::int64_t>();
-    state.tokens = json.at("tokens").get<std::int64_t>();
-    state.flops = json.at("flops").get<double>();
-    state.seconds = json.at("seconds").get<double>();
-    state.joules = optional_number(json.at("joules"));
-    state.seed = json.at("seed").get<std::uint64_t>();
+    const nlohmann::ordered_json& format = json.at("format");
+    if (format == kFormat) {
+      expect_seal(json, path);
+    } else if (format != kFormatWithoutSeal) {
+      fail_input(path.string() + " format", fmt::format("{} or {}", kFormatWithoutSeal, kFormat), format.dump());
+    }
+    const TrainingState state = state_from(json);
     if (step_of(folder) && *step_of(folder) != state.step) {
       fail_input(path.string() + " step", fmt::format("{}, as the folder's name says", *step_of(folder)),
                  fmt::format("{}", state.step));
     }
-    for (const char* name : {kModel, kOptimizer}) verify(folder / name, json.at("files").at(name));
+    for (const char* name : {kModel, kOptimizer}) {
+      expect_digest(folder / name, digest_from(json.at("files").at(name)), kState);
+    }
     return {folder, state};
   });
 }

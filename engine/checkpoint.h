@@ -3,6 +3,9 @@
 // A checkpoint is written into step_XXXXXXXX.tmp, state.json last, with the sizes and checksums of the two other files;
 // then the folder is renamed. Whatever happens on the way, what carries a final name and agrees with its state.json is
 // whole; anything else is passed over.
+//
+// state.json is under a checksum of its own. It also says whose checkpoint this is, and how far the record had come
+// (record_file.h): what earlier versions (format 1) wrote has neither, and can still be gone on with.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +16,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/record_file.h"
 #include "engine/safetensors.h"
 
 namespace isoloss {
@@ -25,6 +29,7 @@ struct TrainingState {
   double seconds = 0;  ///< device seconds spent training
   std::optional<double> joules;
   std::uint64_t seed = 0;
+  std::optional<RecordMark> record;  ///< the run and its record as of this step; nothing: not known
   bool operator==(const TrainingState&) const = default;
 };
 
@@ -39,6 +44,7 @@ struct Checkpoint {
   TrainingState state;
   std::filesystem::path model() const { return folder / "model.safetensors"; }
   std::filesystem::path optimizer() const { return folder / "optimizer.safetensors"; }
+  std::filesystem::path description() const { return folder / "state.json"; }
 };
 
 /// Reads state.json and verifies both files; anything torn or foreign is an input error.

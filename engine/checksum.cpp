@@ -1,8 +1,13 @@
 #include "engine/checksum.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <bit>
 #include <cstring>
+
+#include "kernels/core/error.h"
+#include "kernels/core/file.h"
 
 namespace isoloss {
 
@@ -67,6 +72,28 @@ std::uint64_t Xxh64::value() const {
   hash = (hash ^ (hash >> 33)) * kPrime2;
   hash = (hash ^ (hash >> 29)) * kPrime3;
   return hash ^ (hash >> 32);
+}
+
+std::string hexadecimal(std::uint64_t checksum) { return fmt::format("{:016x}", checksum); }
+
+std::string xxh64_of(std::string_view text) {
+  Xxh64 checksum;
+  checksum.update(text.data(), text.size());
+  return hexadecimal(checksum.value());
+}
+
+void expect_digest(const std::filesystem::path& path, const FileDigest& digest, std::string_view said_by) {
+  const MappedFile file(path);
+  if (file.bytes().size() != digest.bytes) {
+    fail_input(path.string(), fmt::format("{} bytes, as {} says", digest.bytes, said_by),
+               fmt::format("{}", file.bytes().size()));
+  }
+  Xxh64 checksum;
+  checksum.update(file.bytes().data(), file.bytes().size());
+  if (checksum.value() != digest.checksum) {
+    fail_input(path.string(), fmt::format("the checksum {}, as {} says", hexadecimal(digest.checksum), said_by),
+               hexadecimal(checksum.value()));
+  }
 }
 
 }  // namespace isoloss

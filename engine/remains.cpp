@@ -15,10 +15,12 @@ bool stopped_before_first_checkpoint(const fs::path& folder) {
   const fs::path checkpoints = folder / "checkpoints";
   std::error_code problem;
   fs::directory_iterator entry(checkpoints, problem);
-  // Half a checkpoint, which a kill leaves, ends in .tmp.
-  const auto is_half = [](const fs::directory_entry& found) { return found.path().extension() == ".tmp"; };
+  // Half a checkpoint, which a kill leaves, ends in .tmp; the checkpoint of the start holds no step.
+  const auto is_nothing = [](const fs::directory_entry& found) {
+    return found.path().extension() == ".tmp" || found.path().filename() == "step_00000000";
+  };
   bool none = true;
-  for (; !problem && none && entry != fs::directory_iterator(); entry.increment(problem)) none = is_half(*entry);
+  for (; !problem && none && entry != fs::directory_iterator(); entry.increment(problem)) none = is_nothing(*entry);
   if (problem && problem != std::errc::no_such_file_or_directory) {
     fail_input(checkpoints.string(), "a folder that can be read", problem.message());
   }

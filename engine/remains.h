@@ -5,8 +5,8 @@
 
 namespace isoloss {
 
-/// True for a run that its manifest calls running and that has no checkpoint, whole or damaged. Whoever asks holds the
-/// folder, so nothing runs there. A manifest that cannot be read is an input error.
+/// True for a run that its manifest calls running and that has no checkpoint, whole or damaged, of any step but 0.
+/// Whoever asks holds the folder, so nothing runs there. A manifest that cannot be read is an input error.
 bool stopped_before_first_checkpoint(const std::filesystem::path& folder);
 
 /// Removes record, checkpoints and weights of a run, its manifest last: stopped on the way, it can be done again. Other

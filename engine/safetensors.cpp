@@ -10,7 +10,6 @@
 #include <optional>
 #include <set>
 
-#include "engine/checksum.h"
 #include "kernels/core/error.h"
 #include "kernels/core/json_text.h"
 

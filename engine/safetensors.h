@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/checksum.h"
 #include "kernels/core/file.h"
 #include "kernels/core/tensor.h"
 
@@ -90,13 +91,6 @@ struct NamedTensor {
   DType dtype = DType::f32;
   std::vector<std::int64_t> shape;
   const void* data = nullptr;
-};
-
-/// Size and XXH64 of a file as it was written.
-struct FileDigest {
-  std::uint64_t bytes = 0;
-  std::uint64_t checksum = 0;
-  bool operator==(const FileDigest&) const = default;
 };
 
 /// Writes the file atomically. The bytes depend on names, types, shapes, values and metadata only: tensors are ordered

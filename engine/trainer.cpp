@@ -44,7 +44,7 @@ void Trainer::submit_step() {
 
 StepReport Trainer::book(const StepResult& result, bool wanted) {
   const TrainingConfig& run = config_.run;
-  const std::optional<double> joules = meter_.take();
+  const std::optional<double> joules = energy();
   const double rate = config_.optimizer.learning_rate * schedule_factor(config_.schedule, state_.step, run.steps);
   grad_norm_ = result.gradient_norm;
   state_.step += 1;
@@ -74,13 +74,17 @@ void Trainer::evaluate_now() {
 
 void Trainer::write_checkpoint() {
   // A step's loss is of the weights before it: an update that overflowed shows one step later, when the good checkpoint
-  // before this one would be gone. So the weights are tried on a batch, unless they were evaluated just now.
+  // before this one would be gone. So the weights are tried on a batch, unless they were evaluated just now. A value
+  // that this batch does not touch (in the token table) is found by itself.
+  double loss = val_loss_.value_or(0);
   if (record_.last_evaluated_step() != state_.step) {
     const auto after_one_batch = [tried = false]() mutable { return std::exchange(tried, true); };
-    const double loss = evaluate(model_.evaluation(), validation_, after_one_batch).loss;
-    if (!std::isfinite(loss)) diverged(loss, grad_norm_);
+    loss = evaluate(model_.evaluation(), validation_, after_one_batch).loss;
   }
+  const bool finite = std::isfinite(loss) && first_not_finite(model_.store(), ParameterStore::Part::values).empty();
+  if (!finite) diverged(loss, grad_norm_);
   record_.sync();
+  state_.record = record_.mark();
   model_.store().to_host(ParameterStore::Part::values);
   model_.store().to_host(ParameterStore::Part::moments);
   save_checkpoint(record_.folder(), state_, model_tensors(model_.store()), optimizer_tensors(model_.store()),
@@ -106,8 +110,10 @@ RunStatus Trainer::run() {
   // At the start, and after an interruption that cut an evaluation short.
   if (evaluation_due(state_.step) && record_.last_evaluated_step() < state_.step) evaluate_now();
   bool stopped = stop();
+  // The first checkpoint is of the start: a run that diverges or is killed before the next has that to go on from.
+  if (!stopped && run.checkpoint_every > 0 && state_.step == 0) write_checkpoint();
   while (!stopped && submitted_ < run.steps) {
-    if (submitted_ == state_.step) meter_.take();  // nothing is under way: what was used until now was not training
+    if (submitted_ == state_.step) energy();  // nothing is under way: what was used until now was not training
     submit_step();
     stopped = stop();
     const bool last = submitted_ == run.steps, evaluates = evaluation_due(submitted_);
@@ -137,8 +143,7 @@ RunStatus Trainer::run() {
     return RunStatus::interrupted;
   }
   model_.store().to_host(ParameterStore::Part::values);
-  write_safetensors(record_.folder() / "model.safetensors", model_tensors(model_.store()));
-  record_.set_status(RunStatus::finished);
+  record_.finish(write_safetensors(record_.folder() / "model.safetensors", model_tensors(model_.store())));
   return RunStatus::finished;
 }
 

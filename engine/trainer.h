@@ -29,10 +29,12 @@ class Trainer {
 
   std::function<bool()> stop = [] { return false; };  ///< polled after each step
   std::function<void(const StepReport&)> report = [](const StepReport&) {};
+  /// Joules since it was last asked, where something counts them.
+  std::function<std::optional<double>()> energy = [this] { return meter_.take(); };
 
   /// Runs to the end or until `stop`; returns the status that it has also written to the manifest. A loss or gradient
   /// that is not finite is Error (exit 1) naming the step and the first bad tensor; the record says "diverged" and
-  /// the checkpoints before it stay.
+  /// the checkpoints before it stay. Weights whose loss is not known to be finite get no checkpoint.
   RunStatus run();
 
   std::int64_t steps_done() const { return state_.step; }

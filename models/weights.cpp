@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "engine/saved_weights.h"
 #include "engine/training_model.h"
 #include "kernels/core/error.h"
 
@@ -27,6 +28,7 @@ void expect_tied(const SafetensorsFile& file, const StoredTensor& table) {
 }  // namespace
 
 void load_weights(ParameterStore& store, const std::filesystem::path& path) {
+  expect_as_written(path);
   const SafetensorsFile file(path);
   // Some published GPT-2 files leave the prefix out.
   const bool prefixed =

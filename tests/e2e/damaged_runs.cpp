@@ -1,4 +1,7 @@
 // Runs whose weights went bad, and runs that were killed before there was anything to go on from.
+#include <unistd.h>
+
+#include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <limits>
@@ -6,6 +9,7 @@
 #include <string>
 
 #include "kernels/core/file.h"
+#include "kernels/core/file_lock.h"
 #include "tests/e2e/fixture.h"
 
 using namespace isoloss;
@@ -55,11 +59,15 @@ TEST_CASE("evaluate names the parameter that is not finite") {
     CHECK(result.out.empty());
     CHECK_MESSAGE(result.err.find("transformer.ln_f.weight") != std::string::npos, result.err);
   }
+  // In the place of a run's own weights the file is not what the run has written, whatever is in it.
   fs::remove(workspace.path("run/model.safetensors"));
   fs::rename(weights, workspace.path("run/model.safetensors"));
-  const ProcessResult result = run({program("generate"), "--run", workspace.path("run"), "--prompt", "a"});
-  CHECK(result.exit_code == 1);
-  CHECK_MESSAGE(result.err.find("transformer.ln_f.weight") != std::string::npos, result.err);
+  for (const char* name : {"generate", "evaluate"}) {
+    const ProcessResult result = run({program(name), "--run", workspace.path("run")});
+    CHECK(result.exit_code == 2);
+    CHECK_MESSAGE(ends_with_one_error(result.err), result.err);
+    CHECK_MESSAGE(result.err.find("model.safetensors] expected the checksum ") != std::string::npos, result.err);
+  }
 }
 
 TEST_CASE("a run that was killed before its first checkpoint starts anew, with --resume and without") {
@@ -93,22 +101,50 @@ TEST_CASE("a run that was killed before its first checkpoint starts anew, with -
   }
 }
 
-TEST_CASE("a run from given weights that was killed early does not start from the seed instead") {
+TEST_CASE("a run stopped before its first checkpoint starts anew only from the weights that it was started from") {
   const Workspace workspace;
   REQUIRE(run(workspace.train("first", {"--quiet"})).exit_code == 0);
-  const std::vector<std::string> from{"--quiet", "--init-from", workspace.path("first/model.safetensors")};
-  REQUIRE(run(workspace.train("run", from)).exit_code == 0);
-  const std::string whole = read_file(workspace.path("run/model.safetensors"));
-  fs::remove(workspace.path("run/model.safetensors"));
-  fs::remove_all(workspace.path("run/checkpoints"));
-  std::string manifest = read_file(workspace.path("run/manifest.json"));
-  const std::size_t status = manifest.find("\"finished\"");
-  REQUIRE(status != std::string::npos);
-  put_file(workspace.path("run/manifest.json"), manifest.replace(status, 10, "\"running\""));
+  const std::vector<std::string> tuned = {"--quiet", "--init-from", workspace.path("first/model.safetensors")};
+  REQUIRE(run(workspace.train("tuned", tuned)).exit_code == 0);
+  const std::string weights = read_file(workspace.path("tuned/model.safetensors"));
+  const fs::path folder = workspace.path("tuned");
+  fs::remove(folder / "model.safetensors");
+  fs::remove_all(folder / "checkpoints");
+  std::string manifest = read_file(folder / "manifest.json");
+  put_file(folder / "manifest.json", manifest.replace(manifest.find("\"finished\""), 10, "\"running\""));
+  const auto refused = [&](const char* option, const char* why) {
+    const ProcessResult result = run(workspace.train("tuned", {option}));
+    CHECK(result.exit_code == 2);
+    CHECK_MESSAGE(result.err.find(why) != std::string::npos, result.err);
+  };
+  refused("--resume", "start again with --init-from model.safetensors, without --resume");
+  refused("--quiet", "expected the --init-from of the run that was stopped here");
+  CHECK(run(workspace.train("tuned", tuned)).exit_code == 0);
+  CHECK(read_file(folder / "model.safetensors") == weights);
+}
 
-  const ProcessResult resumed = run(workspace.train("run", {"--quiet", "--resume"}));
-  CHECK(resumed.exit_code == 2);
-  CHECK_MESSAGE(resumed.err.find("--init-from model.safetensors") != std::string::npos, resumed.err);
-  REQUIRE(run(workspace.train("run", from)).exit_code == 0);
-  CHECK(read_file(workspace.path("run/model.safetensors")) == whole);
+TEST_CASE("a second train on a folder in use is turned away with the holder's name, and touches nothing") {
+  const Workspace workspace;
+  const std::vector<std::string> unfinished = {"--quiet", "--set", "run.steps=100000"};
+  ProcessOptions options;
+  options.signal = SIGTERM;
+  options.signal_when = [&] { return fs::exists(workspace.path("run/checkpoints/step_00000004")); };
+  REQUIRE(run(workspace.train("run", unfinished), options).exit_code == 130);
+  const fs::path folder = workspace.path("run");
+  const std::string log = read_file(folder / "log.jsonl"), manifest = read_file(folder / "manifest.json");
+  {
+    const FolderLock held(folder);
+    for (const bool resume : {false, true}) {
+      std::vector<std::string> arguments = unfinished;
+      if (resume) arguments.emplace_back("--resume");
+      const ProcessResult second = run(workspace.train("run", arguments));
+      CHECK(second.exit_code == 1);
+      CHECK_MESSAGE(ends_with_one_error(second.err), second.err);
+      const std::string holder = "got one in which process " + std::to_string(::getpid()) + " on ";
+      CHECK_MESSAGE(second.err.find(holder) != std::string::npos, second.err);
+    }
+  }
+  CHECK(read_file(folder / "log.jsonl") == log);
+  CHECK(read_file(folder / "manifest.json") == manifest);
+  CHECK(run(workspace.train("run", unfinished)).exit_code == 2);  // nobody holds it any more: it holds a run
 }

@@ -57,6 +57,13 @@ EvalLine eval_line(std::int64_t step) {
   return line;
 }
 
+/// A checkpoint of an earlier version, which knows its step and nothing of the record.
+Checkpoint unmarked(std::int64_t step) {
+  Checkpoint checkpoint;
+  checkpoint.state.step = step;
+  return checkpoint;
+}
+
 void write_steps(RunRecord& record, std::int64_t first, std::int64_t last) {
   for (std::int64_t step = first; step <= last; ++step) {
     record.append(log_line(step));
@@ -161,7 +168,7 @@ TEST_CASE("resume cuts what is past the checkpoint and leaves the rest byte for 
   }
   put_file(log, whole_log + R"({"step":10,"tok)");  // torn by a kill
   {
-    RunRecord record = RunRecord::resume(folder / "run", 5);
+    RunRecord record = RunRecord::resume(folder / "run", unmarked(5));
     CHECK(read_file(log) == log_until_5);
     CHECK(read_file(eval) == eval_until_5);
     CHECK(record.last_evaluated_step() == 4);
@@ -171,13 +178,13 @@ TEST_CASE("resume cuts what is past the checkpoint and leaves the rest byte for 
   }
   CHECK(read_file(log) == whole_log);
   CHECK(read_file(eval) == whole_eval);
-  { const RunRecord record = RunRecord::resume(folder / "run", 9); }
+  { const RunRecord record = RunRecord::resume(folder / "run", unmarked(9)); }
   CHECK(read_file(log) == whole_log);
   put_file(log, whole_log.substr(0, whole_log.size() - 1));  // the last line lost its end
-  { const RunRecord record = RunRecord::resume(folder / "run", 9); }
+  { const RunRecord record = RunRecord::resume(folder / "run", unmarked(9)); }
   CHECK(read_file(log) == whole_log.substr(0, whole_log.rfind('{')));
   {
-    const RunRecord record = RunRecord::resume(folder / "run", -1);
+    const RunRecord record = RunRecord::resume(folder / "run", unmarked(-1));
     CHECK(record.last_evaluated_step() == -1);
     CHECK_FALSE(record.last_val_loss());
   }
@@ -191,7 +198,7 @@ TEST_CASE("a resumed record with foreign lines or a broken manifest is an input 
   const auto error_at = [&](const char* line) {
     const std::string text = to_json(log_line(1)) + "\n" + line + "\n";
     put_file(log, text);
-    const std::string error = error_of([&] { RunRecord::resume(folder / "run", 5); });
+    const std::string error = error_of([&] { RunRecord::resume(folder / "run", unmarked(5)); });
     CHECK(read_file(log) == text);
     return error;
   };

@@ -53,7 +53,7 @@ RunConfig tiny_config(const ModelSpec& spec) {
 }
 
 Outcome train(const fs::path& folder, const ModelSpec& spec, const RunConfig& config, bool resume,
-              std::int64_t stop_after, const Machine& machine) {
+              std::int64_t stop_after, const Machine& machine, const std::function<void(Trainer&)>& change) {
   const fs::path data = folder.parent_path() / "tokens";
   fs::create_directories(data);
   if (!fs::exists(data / "train.bin")) {
@@ -65,13 +65,14 @@ Outcome train(const fs::path& folder, const ModelSpec& spec, const RunConfig& co
   std::optional<Checkpoint> checkpoint;
   if (resume) checkpoint = latest_checkpoint(folder, [](std::string_view) {});
   REQUIRE(checkpoint.has_value() == resume);
-  RunRecord record = resume ? RunRecord::resume(folder, checkpoint->state.step) : RunRecord::create(folder, Manifest{});
+  RunRecord record = resume ? RunRecord::resume(folder, *checkpoint) : RunRecord::create(folder, Manifest{});
   TrainingModel model(TrainingPlan(model_graphs(spec), config, machine.kind()), config, machine);
   if (!resume) model.store().initialise(config.run.seed);
   Trainer trainer(config, model, train_data, validation, record, checkpoint);
   std::int64_t steps = 0;
   trainer.report = [&](const StepReport&) { ++steps; };
   trainer.stop = [&] { return stop_after >= 0 && steps >= stop_after; };
+  if (change) change(trainer);
   Outcome outcome;
   outcome.status = trainer.run();
   outcome.log = read_file(folder / "log.jsonl");

@@ -65,9 +65,10 @@ double loss_at(const Configuration& configuration, std::int64_t step) {
   return 2 + norm * std::exp(-0.05 * static_cast<double>(step)) + 0.1 * std::pow(std::log10(rate / 1e-3), 2) + seed;
 }
 
-void checkpoint(const fs::path& run, std::int64_t step) {
+void checkpoint(const RunRecord& record, const fs::path& run, std::int64_t step) {
   TrainingState state;
   state.step = step;
+  state.record = record.mark();
   save_checkpoint(run, state, {}, {}, 2);
 }
 
@@ -99,9 +100,10 @@ int train(const Arguments& arguments) {
       files->push_back({fs::path(file).filename().string(), sha256_of_file(file), fs::file_size(file) / 2});
     }
   }
-  std::int64_t step = 0;
-  if (arguments.resume) step = latest_checkpoint(run, [](std::string_view) {}).value().state.step;
-  RunRecord record = arguments.resume ? RunRecord::resume(run, step) : RunRecord::create(run, manifest);
+  std::optional<Checkpoint> from;
+  if (arguments.resume) from = latest_checkpoint(run, [](std::string_view) {}).value();
+  RunRecord record = from ? RunRecord::resume(run, *from) : RunRecord::create(run, manifest);
+  std::int64_t step = from ? from->state.step : 0;
   record.set_status(RunStatus::running);
   if (step == 0) evaluate(record, configuration, 0);
 
@@ -120,7 +122,7 @@ int train(const Arguments& arguments) {
     const std::int64_t every = configuration.run.run.checkpoint_every;
     if (asked_to_stop != 0 || (every > 0 && step % every == 0)) {
       record.sync();
-      checkpoint(run, step);
+      checkpoint(record, run, step);
     }
     if (asked_to_stop != 0) {
       record.set_status(RunStatus::interrupted);

@@ -92,6 +92,15 @@ void expect_same_data(const Manifest& before, const Manifest& now, const std::st
   expect_same("data.val, file", changed_file(before.val, now.val));
 }
 
+void expect_same_start(const Manifest& before, const Manifest& now, const std::string& where) {
+  if (before.init_sha256 == now.init_sha256) return;
+  const auto text = [](const Manifest& manifest) {
+    return manifest.init_file.empty() ? "none" : manifest.init_file + " of SHA-256 " + manifest.init_sha256;
+  };
+  fail_input(where, "the --init-from of the run that was stopped here before its first checkpoint, " + text(before),
+             text(now));
+}
+
 std::string first_difference(const std::string& before, const std::string& now) {
   const auto old_config = parse_json(before, "config"), new_config = parse_json(now, "config");
   const auto changes = nlohmann::json::diff(old_config, new_config);

@@ -24,6 +24,9 @@ Manifest describe_run(const Configuration& configuration, const std::string& con
 /// tokenizer, that is another one now.
 void expect_same_data(const Manifest& before, const Manifest& now, const std::string& where);
 
+/// A run that starts anew starts from the weights it was started from: throws an input error at `where` otherwise.
+void expect_same_start(const Manifest& before, const Manifest& now, const std::string& where);
+
 /// The first key at which two configurations (JSON objects) differ, with both values, as one line.
 std::string first_difference(const std::string& before, const std::string& now);
 

@@ -94,6 +94,10 @@ Checkpoint checkpoint_of(const fs::path& folder, const Manifest& manifest, const
   }
   auto checkpoint = latest_checkpoint(folder, [](std::string_view why) { warn(why); });
   if (!checkpoint) fail_input(folder.string(), "a checkpoint to resume from (remove the folder to start anew)", "none");
+  if (!checkpoint->state.record) {
+    warn(fmt::format("{}: written by an earlier version, which kept no checksum of the record",
+                     checkpoint->description().string()));
+  }
   return *checkpoint;
 }
 
@@ -189,6 +193,7 @@ int train(const Options& options) {
   const Manifest manifest =
       describe_run(configuration, config_json, plan, train_data, val_data, validation,
                    {folder.filename().string(), device.name, gpu, options.sweep_label, options.init_from, tokenizer});
+  if (anew) expect_same_start(read_manifest(folder), manifest, folder.string());
   if (resume) expect_same_data(read_manifest(folder), manifest, folder.string());
   if (!options.any_tokenizer) expect_tokenized(train_data, manifest.train), expect_tokenized(val_data, manifest.val);
   expect_fits(plan, graphs, config, device.machine);
@@ -198,7 +203,7 @@ int train(const Options& options) {
     model.store().initialise(config.run.seed);
     if (!options.init_from.empty()) load_weights(model.store(), options.init_from);
   }
-  RunRecord record = resume ? RunRecord::resume(folder, resume->state.step) : RunRecord::create(folder, manifest);
+  RunRecord record = resume ? RunRecord::resume(folder, *resume) : RunRecord::create(folder, manifest);
 
   Profiler profiler(device.machine);
   if (device.checker) model.training().set_observer(device.checker.get());
