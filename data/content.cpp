@@ -33,6 +33,8 @@ constexpr Format kFormats[] = {
     {"SQLite format 3\0"sv, "an SQLite database", "write its text as JSON Lines (.jsonl) first"},
     {"\x89HDF\r\n\x1a\n"sv, "an HDF5 file", ""},
     {"\x93NUMPY"sv, "a NumPy file", ""},
+    {"\x80\x04\x95"sv, "a Python pickle", ""},
+    {"GGUF"sv, "a GGUF file", ""},
     {"%PDF-"sv, "a PDF file", "pdftotext writes its text"},
     {"{\\rtf"sv, "a Rich Text file", "save it as plain text first"},
     {"\x89PNG\r\n\x1a\n"sv, "a picture", ""},
@@ -42,7 +44,7 @@ constexpr Format kFormats[] = {
      "ELF"sv,
      "a program", ""},
 };
-constexpr std::string_view kTar = "a tar archive";
+constexpr std::string_view kTar = "a tar archive", kSafetensors = "a safetensors file";
 
 const Format* format_of(std::string_view head) {
   const auto* found =
@@ -50,6 +52,10 @@ const Format* format_of(std::string_view head) {
   return found == std::end(kFormats) ? nullptr : found;
 }
 bool is_tar(std::string_view head) { return head.size() > 262 && head.substr(257, 5) == "ustar"; }
+/// The length of the header in eight bytes, of which the upper ones are zero, then the JSON header itself.
+bool is_safetensors(std::string_view head) {
+  return head.size() > 16 && head.substr(4, 4) == "\0\0\0\0"sv && head.substr(8, 2) == "{\""sv;
+}
 
 /// UTF-16 or UTF-32 by its byte order mark, or by where its zero bytes stand; else empty.
 std::string_view wide_encoding(std::string_view head) {
@@ -76,7 +82,8 @@ Compression compression_of(std::string_view head) {
 
 std::string_view known_format(std::string_view head) {
   if (const Format* format = format_of(head)) return format->name;
-  return is_tar(head) ? kTar : std::string_view{};
+  if (is_tar(head)) return kTar;
+  return is_safetensors(head) ? kSafetensors : std::string_view{};
 }
 
 std::string not_text(std::string_view head) {
@@ -84,6 +91,7 @@ std::string not_text(std::string_view head) {
     return format->advice.empty() ? std::string(format->name) : fmt::format("{}; {}", format->name, format->advice);
   }
   if (is_tar(head)) return fmt::format("{}; unpack it first", kTar);
+  if (is_safetensors(head)) return std::string(kSafetensors);
   const std::string_view encoding = wide_encoding(head);
   return encoding.empty() ? std::string() : fmt::format("{0} text; iconv -f {0} -t UTF-8 makes it UTF-8", encoding);
 }

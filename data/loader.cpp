@@ -25,8 +25,12 @@ void TokenDataset::check_ids(std::uint64_t vocabulary) const {
   for (const TokenShard& shard : shards_) {
     const std::uint64_t position = shard.first_id_beyond(vocabulary);
     if (position == shard.size()) continue;
+    const std::string seen = shard.explain_large_ids(vocabulary);
     fail_input(fmt::format("{} token {}", shard.path().string(), position),
-               fmt::format("an id below the vocabulary of {}", vocabulary), fmt::format("{}", shard[position]));
+               fmt::format("an id below the vocabulary of {}", vocabulary),
+               seen.empty() ? fmt::format("{}", shard[position])
+                            : fmt::format("{}; without a header ids are uint16, and these seem to be {}",
+                                          shard[position], seen));
   }
 }
 

@@ -8,6 +8,8 @@
 #include <cstring>
 #include <set>
 
+#include "data/bare_ids.h"
+#include "data/content.h"
 #include "kernels/core/error.h"
 
 namespace isoloss {
@@ -25,23 +27,6 @@ struct Layout {
 };
 constexpr Layout kUint16{20240520, 1, 2}, kUint32{20240801, 7, 4};
 
-// A file without header is only its ids, so anything could pass for one. These are the files that people do pass by
-// mistake, by the bytes they begin with.
-struct Foreign {
-  std::string_view start, name;
-};
-constexpr Foreign kForeign[] = {{"\x1f\x8b", "a gzip file"},
-                                {"\x28\xb5\x2f\xfd", "a zstd file"},
-                                {"\xfd"
-                                 "7zXZ",
-                                 "an xz file"},
-                                {"PK\x03\x04", "a zip or PyTorch file"},
-                                {"\x93NUMPY", "a NumPy file"},
-                                {"\x89PNG", "a picture"},
-                                {"\x7f"
-                                 "ELF",
-                                 "a program"}};
-
 bool is_text_byte(unsigned char byte) {
   return byte >= 0x20 ? byte != 0x7f : byte == '\n' || byte == '\r' || byte == '\t';
 }
@@ -54,10 +39,11 @@ bool looks_like_text(std::string_view bytes) {
          std::all_of(start.begin(), start.end(), [](char c) { return is_text_byte(static_cast<unsigned char>(c)); });
 }
 
+// A file without header is only its ids, so anything could pass for one.
 void reject_foreign(const std::string& where, std::string_view bytes) {
   constexpr std::string_view expected = "a token shard";
-  for (const Foreign& foreign : kForeign) {
-    if (bytes.substr(0, foreign.start.size()) == foreign.start) fail_input(where, expected, foreign.name);
+  if (const std::string_view format = known_format(bytes.substr(0, kHeadBytes)); !format.empty()) {
+    fail_input(where, expected, format);
   }
   if (bytes.size() >= 4) {
     std::uint32_t first = 0;
@@ -72,41 +58,13 @@ void reject_foreign(const std::string& where, std::string_view bytes) {
   if (looks_like_text(bytes)) fail_input(where, expected, "text; tokenize it first");
 }
 
-/// True when one of two neighbours, the one at `high` (0 or 1), is always as small as the high half of a 32-bit id,
-/// while the other is larger than all of them many times. The two halves of real uint16 ids are alike, so one of them
-/// is not small for long: the first place that is not ends the search.
-bool holds_high_halves(std::span<const std::uint16_t> places, std::size_t high) {
-  const auto value = [&](std::size_t i) -> std::uint16_t {  // high halves come first in big-endian ids
-    return high == 1 ? places[i] : static_cast<std::uint16_t>(places[i] << 8 | places[i] >> 8);
-  };
-  constexpr std::uint16_t largest_high = 31;  // ids below 2^21; the largest vocabularies have 2^18
-  constexpr std::ptrdiff_t many = 16;         // by chance once in 2^16 files
-  std::uint16_t largest = 0;
-  for (std::size_t i = high; i < places.size(); i += 2) {
-    largest = std::max(largest, value(i));
-    if (largest > largest_high) return false;
-  }
-  std::ptrdiff_t larger = 0;
-  for (std::size_t i = 1 - high; i < places.size() && larger < many; i += 2) larger += value(i) > largest;
-  return larger == many;
-}
-
-/// Bare files are uint16. Preparation scripts write uint32 and int64 ones, too; read as uint16 every second id of
-/// theirs is 0, and the loss looks splendid.
-void reject_wide_ids(const std::string& where, std::string_view bytes) {
-  if (bytes.size() % 4 != 0) return;
-  const std::span places(reinterpret_cast<const std::uint16_t*>(bytes.data()), bytes.size() / 2);
-  const bool little = holds_high_halves(places, 1);
-  if (!little && !holds_high_halves(places, 0)) return;
-  bool eight_bytes = bytes.size() % 8 == 0;
-  for (std::size_t i = little ? 2 : 0; eight_bytes && i < places.size(); i += 4) {
-    eight_bytes = places[i] == 0 && places[i + 1] == 0;
-  }
-  fail_input(
-      where, "uint16 ids, since there is no header",
-      fmt::format("what seems to be {}-bit {}ids; write them as uint16, or as uint32 behind a header of {} int32 "
-                  "that begins with {}, {} and their number",
-                  eight_bytes ? 64 : 32, little ? "" : "big-endian ", kHeaderInts, kUint32.magic, kUint32.version));
+void reject_other_ids(const std::string& where, std::string_view bytes) {
+  const std::string seen = other_than_uint16(bytes);
+  if (seen.empty()) return;
+  fail_input(where, "uint16 ids, since there is no header",
+             fmt::format("what seems to be {}; write them as uint16, or as uint32 behind a header of {} int32 that "
+                         "begins with {}, {} and their number (uint16: {}, {})",
+                         seen, kHeaderInts, kUint32.magic, kUint32.version, kUint16.magic, kUint16.version));
 }
 }  // namespace
 
@@ -121,7 +79,7 @@ TokenShard::TokenShard(const fs::path& path) : path_(path), file_(path) {
     if (bytes.size() % 2 != 0) {
       fail_input(where, "whole uint16 ids (no header was found)", fmt::format("{} bytes, an odd number", bytes.size()));
     }
-    reject_wide_ids(where, bytes);
+    reject_other_ids(where, bytes);
     size_ = bytes.size() / 2;
     return;
   }
@@ -159,6 +117,11 @@ std::uint64_t TokenShard::first_id_beyond(std::uint64_t vocabulary) const {
   const std::byte* from = file_.bytes().data() + offset_;
   return id_bytes_ == 2 ? search(reinterpret_cast<const std::uint16_t*>(from))
                         : search(reinterpret_cast<const std::uint32_t*>(from));
+}
+
+std::string TokenShard::explain_large_ids(std::uint64_t vocabulary) const {
+  if (has_header()) return {};
+  return isoloss::explain_large_ids({reinterpret_cast<const std::uint16_t*>(file_.bytes().data()), size_}, vocabulary);
 }
 
 std::string TokenShard::sha256() const {

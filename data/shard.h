@@ -2,8 +2,8 @@
 //
 //   header   256 little-endian int32: [0] magic, [1] version, [2] token count, the rest zero
 //            magic 20240520, version 1: uint16 ids follow; magic 20240801, version 7: uint32 ids follow
-//   bare     no header: uint16 ids to the end of the file (nanoGPT's train.bin); what seems to hold wider ids is
-//   refused
+//   bare     no header: uint16 ids to the end of the file (nanoGPT's train.bin); what seems to hold other numbers is
+//            refused (bare_ids.h), since only a header says for certain what a file holds
 #pragma once
 
 #include <cstdint>
@@ -33,6 +33,9 @@ class TokenShard {
   void read(std::uint64_t begin, std::uint64_t count, std::int32_t* out) const;
   /// Position of the first id >= vocabulary, or size() when there is none. One pass over the file.
   std::uint64_t first_id_beyond(std::uint64_t vocabulary) const;
+  /// What a file without header seems to hold where not all of its ids are below `vocabulary`; empty where nothing
+  /// tells.
+  std::string explain_large_ids(std::uint64_t vocabulary) const;
   /// SHA-256 of the whole file, header included.
   std::string sha256() const;
 
