@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <utility>
+
 #include "data/tokenizer.h"
 #include "kernels/core/error.h"
 #include "kernels/core/file.h"
@@ -26,10 +29,31 @@ std::string text_at(const nlohmann::json& object, const char* key) {
   return object.is_object() && found != object.end() && found->is_string() ? found->get<std::string>() : "";
 }
 
-/// The meta.json beside a shard; null where there is none.
+/// The meta.json beside a shard; null where there is none. That of a set that is not whole is an input error.
 nlohmann::json meta_beside(const fs::path& shard) {
-  const fs::path meta = shard.parent_path() / "meta.json";
-  return fs::exists(meta) ? parse_json(read_file(meta), meta.string()) : nlohmann::json();
+  const fs::path path = shard.parent_path() / "meta.json";
+  if (!fs::exists(path)) return {};
+  nlohmann::json meta = parse_json(read_file(path), path.string());
+  if (meta.is_object() && meta.contains("unfinished")) {
+    fail_input(path.string(), "shards that tokenize finished", "a set that it was stopped in; run it with --force");
+  }
+  return meta;
+}
+
+/// The shards of both splits whose hashes are there; none where the file is of another program.
+std::vector<MetaShard> listed_shards(const nlohmann::json& meta) {
+  std::vector<MetaShard> shards;
+  for (const char* split : {"train", "val"}) {
+    const auto of_split = meta.is_object() ? meta.find(split) : meta.end();
+    if (of_split == meta.end() || !of_split->is_object()) continue;
+    const auto list = of_split->find("shards");
+    if (list == of_split->end() || !list->is_array()) continue;
+    for (const nlohmann::json& listed : *list) {
+      MetaShard shard{text_at(listed, "file"), text_at(listed, "sha256")};
+      if (!shard.sha256.empty()) shards.push_back(std::move(shard));
+    }
+  }
+  return shards;
 }
 }  // namespace
 
@@ -61,10 +85,7 @@ std::string unfinished_meta_json() { return "{\n  \"format\": 1,\n  \"unfinished
 std::optional<std::uint32_t> vocabulary_beside(const fs::path& shard) {
   const fs::path meta = shard.parent_path() / "meta.json", tokenizer = shard.parent_path() / "tokenizer.json";
   if (fs::exists(meta)) {
-    const auto root = parse_json(read_file(meta), meta.string());
-    if (root.is_object() && root.contains("unfinished")) {
-      fail_input(meta.string(), "shards that tokenize finished", "a set that it was stopped in; run it with --force");
-    }
+    const nlohmann::json root = meta_beside(shard);
     const auto size = root.is_object() ? root.find("vocab_size") : root.end();
     if (!root.is_object() || size == root.end() || !size->is_number_unsigned() || *size > 1u << 24) {
       fail_input(meta.string(), "a meta.json with vocab_size", "another file");
@@ -95,18 +116,13 @@ std::string tokenizer_beside(const fs::path& shard, bool any_tokenizer) {
 }
 
 void expect_tokenized_shard(const fs::path& shard, const std::string& sha256) {
-  const nlohmann::json meta = meta_beside(shard);
-  for (const char* split : {"train", "val"}) {
-    if (!meta.is_object() || !meta.contains(split) || !meta[split].is_object()) continue;
-    const auto shards = meta[split].find("shards");
-    if (shards == meta[split].end() || !shards->is_array()) continue;
-    for (const nlohmann::json& listed : *shards) {
-      const std::string written = text_at(listed, "sha256");
-      if (text_at(listed, "file") != shard.filename() || written.empty() || written == sha256) continue;
-      fail_input(shard.string(), fmt::format("the shard that meta.json beside it lists, of SHA-256 {}", written),
-                 fmt::format("another one, of SHA-256 {}; --any-tokenizer takes it", sha256));
-    }
-  }
+  const std::vector<MetaShard> shards = listed_shards(meta_beside(shard));
+  if (shards.empty() || std::ranges::find(shards, sha256, &MetaShard::sha256) != shards.end()) return;
+  const auto of_its_name = std::ranges::find(shards, shard.filename().string(), &MetaShard::file);
+  const std::string got = fmt::format("another one, of SHA-256 {}; --any-tokenizer takes it", sha256);
+  if (of_its_name == shards.end()) fail_input(shard.string(), "a shard that meta.json beside it lists", got);
+  fail_input(shard.string(),
+             fmt::format("the shard that meta.json beside it lists, of SHA-256 {}", of_its_name->sha256), got);
 }
 
 }  // namespace isoloss

@@ -51,8 +51,8 @@ std::string tokenizer_identity(const std::filesystem::path& file);
 /// belong together, that is an input error with both hashes, unless `any_tokenizer`.
 std::string tokenizer_beside(const std::filesystem::path& shard, bool any_tokenizer = false);
 
-/// Input error where the meta.json beside a shard lists a file of its name with another SHA-256 than `sha256`: the
-/// shard did not come from the tokenizer beside it.
+/// Input error where the meta.json beside a shard lists shards and none of SHA-256 `sha256`, whatever their names: the
+/// file was replaced or came from elsewhere, so nobody knows its tokenizer.
 void expect_tokenized_shard(const std::filesystem::path& shard, const std::string& sha256);
 
 }  // namespace isoloss

@@ -161,7 +161,8 @@ void prune(const fs::path& checkpoints, std::int64_t step, std::int64_t keep) {
 }  // namespace
 
 void save_checkpoint(const fs::path& run, const TrainingState& state, std::vector<NamedTensor> model,
-                     std::vector<NamedTensor> optimizer, std::int64_t keep) {
+                     std::vector<NamedTensor> optimizer, std::int64_t keep,
+                     const std::map<std::string, std::string>& origin) {
   const fs::path checkpoints = checkpoints_of(run);
   const fs::path folder = checkpoints / fmt::format("{}{:08d}", kPrefix, state.step);
   guarded(checkpoints, [&] {
@@ -170,7 +171,7 @@ void save_checkpoint(const fs::path& run, const TrainingState& state, std::vecto
   });
   if (!is_whole(folder)) {
     TemporaryFolder temporary(checkpoints / (folder.filename().string() + std::string(kTemporary)));
-    const FileDigest model_digest = write_safetensors(temporary.path() / kModel, std::move(model));
+    const FileDigest model_digest = write_safetensors(temporary.path() / kModel, std::move(model), origin);
     const FileDigest optimizer_digest = write_safetensors(temporary.path() / kOptimizer, std::move(optimizer));
     nlohmann::ordered_json json = json_of(state);
     json["files"] = {{kModel, to_json(model_digest)}, {kOptimizer, to_json(optimizer_digest)}};

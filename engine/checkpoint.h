@@ -11,8 +11,10 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -34,9 +36,11 @@ struct TrainingState {
 };
 
 /// Writes a checkpoint and then removes the oldest ones beyond `keep` (>= 1). When a whole checkpoint of this step is
-/// there already, nothing is written. A full disk is a run error, and the earlier checkpoints stay.
+/// there already, nothing is written. A full disk is a run error, and the earlier checkpoints stay. `origin` is what
+/// the weights say about themselves (saved_weights.h).
 void save_checkpoint(const std::filesystem::path& run, const TrainingState& state, std::vector<NamedTensor> model,
-                     std::vector<NamedTensor> optimizer, std::int64_t keep);
+                     std::vector<NamedTensor> optimizer, std::int64_t keep,
+                     const std::map<std::string, std::string>& origin = {});
 
 /// A checkpoint whose files agree with its state.json.
 struct Checkpoint {

@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 
+#include "engine/safetensors.h"
 #include "engine/sealed_json.h"
 #include "kernels/core/file.h"
 #include "kernels/core/json_text.h"
@@ -12,6 +13,8 @@ namespace isoloss {
 namespace fs = std::filesystem;
 
 namespace {
+
+constexpr const char* kTokenizer = "tokenizer_sha256";
 
 /// The value under `keys`, one inside the other, in a file that may be missing, or of another program.
 std::optional<nlohmann::json> value_in(const fs::path& file, std::initializer_list<std::string> keys) {
@@ -37,6 +40,18 @@ void expect_as_written(const fs::path& weights) {
   };
   check(state, value_in(state, {"files", name}));
   if (name == "model.safetensors") check(manifest, value_in(manifest, {"weights"}));
+}
+
+std::map<std::string, std::string> origin_of_weights(const std::string& tokenizer_sha256) {
+  std::map<std::string, std::string> origin = {{"format", "pt"}};
+  if (!tokenizer_sha256.empty()) origin[kTokenizer] = tokenizer_sha256;
+  return origin;
+}
+
+std::string tokenizer_in_weights(const fs::path& weights) {
+  const SafetensorsFile file(weights);
+  const auto found = file.metadata().find(kTokenizer);
+  return found == file.metadata().end() ? "" : found->second;
 }
 
 }  // namespace isoloss

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "engine/finiteness.h"
+#include "engine/saved_weights.h"
 #include "kernels/core/error.h"
 
 namespace isoloss {
@@ -88,7 +89,7 @@ void Trainer::write_checkpoint() {
   model_.store().to_host(ParameterStore::Part::values);
   model_.store().to_host(ParameterStore::Part::moments);
   save_checkpoint(record_.folder(), state_, model_tensors(model_.store()), optimizer_tensors(model_.store()),
-                  config_.run.keep_checkpoints);
+                  config_.run.keep_checkpoints, origin_of_weights(record_.manifest().tokenizer_sha256));
 }
 
 void Trainer::diverged(double loss, double norm) {
@@ -143,7 +144,8 @@ RunStatus Trainer::run() {
     return RunStatus::interrupted;
   }
   model_.store().to_host(ParameterStore::Part::values);
-  record_.finish(write_safetensors(record_.folder() / "model.safetensors", model_tensors(model_.store())));
+  record_.finish(write_safetensors(record_.folder() / "model.safetensors", model_tensors(model_.store()),
+                                   origin_of_weights(record_.manifest().tokenizer_sha256)));
   return RunStatus::finished;
 }
 

@@ -110,6 +110,48 @@ TEST_CASE_FIXTURE(TwoTokenizers, "a run meets shards and a tokenizer.json of ano
   }
 }
 
+TEST_CASE_FIXTURE(TwoTokenizers, "weights know their tokenizer wherever they are copied") {
+  REQUIRE(run(train("run", {"--set", "run.checkpoint_every=1"})).exit_code == 0);
+  fs::create_directory(path("elsewhere"));
+  fs::copy_file(path("run/model.safetensors"), path("elsewhere/mine.safetensors"));
+  fs::copy_file(path("run/checkpoints/step_00000001/model.safetensors"), path("elsewhere/first.safetensors"));
+  put_file(path("c.toml"),
+           "extends = \"nano\"\n[model]\nlayers = 1\nwidth = 16\nheads = 2\ncontext = 16\nvocab = 300\n");
+  for (const std::string name : {"elsewhere/mine.safetensors", "elsewhere/first.safetensors"}) {
+    CAPTURE(name);
+    const auto evaluate = [&](const std::string& shard) {
+      return std::vector<std::string>{program("evaluate"), "--weights", path(name), "--config",
+                                      path("c.toml"),      "--data",    path(shard)};
+    };
+    const ProcessResult own = run(evaluate("a/val_000000.bin"));
+    CHECK_MESSAGE(own.exit_code == 0, own.err);
+    check_refused(evaluate("b/val_000000.bin"));
+    check_refused(train("tuned_" + fs::path(name).stem().string(),
+                        {"--init-from", path(name), "--set", "data.train=" + path("b/train_*.bin"), "--set",
+                         "data.val=" + path("b/val_*.bin")}));
+  }
+}
+
+TEST_CASE_FIXTURE(TwoTokenizers, "a shard that came from elsewhere is not taken for the tokenizer's beside it") {
+  fs::copy_file(path("b/train_000000.bin"), path("a/train_000001.bin"));
+  const ProcessResult added = run(train("added"));
+  CHECK_MESSAGE(added.exit_code == 2, added.err);
+  CHECK_MESSAGE(added.err.find("a/train_000001.bin] expected a shard that meta.json") != std::string::npos, added.err);
+  CHECK_FALSE(fs::exists(path("added")));
+  REQUIRE(run(train("added", {"--any-tokenizer"})).exit_code == 0);
+  // Bits per byte need the text's tokenizer, which nobody knows here.
+  const ProcessResult other = run(
+      {program("evaluate"), "--run", path("added"), "--data", path("a/train_000001.bin"), "--any-tokenizer", "--json"});
+  REQUIRE_MESSAGE(other.exit_code == 0, other.err);
+  CHECK(nlohmann::json::parse(other.out).at("bits_per_byte").is_null());
+  fs::remove(path("a/train_000001.bin"));
+  fs::copy_file(path("b/train_000000.bin"), path("a/train_000000.bin"), kReplace);
+  const ProcessResult replaced = run(train("replaced"));
+  CHECK_MESSAGE(replaced.exit_code == 2, replaced.err);
+  CHECK_MESSAGE(replaced.err.find("the shard that meta.json beside it lists, of SHA-256") != std::string::npos,
+                replaced.err);
+}
+
 TEST_CASE_FIXTURE(TwoTokenizers, "evaluate: targets of whole windows, their mean, and the bytes they stand for") {
   REQUIRE(run(train("run")).exit_code == 0);
   const std::string shard = path("a/val_000000.bin");

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "data/meta.h"
+#include "engine/saved_weights.h"
 #include "kernels/core/error.h"
 
 namespace isoloss {
@@ -14,10 +15,12 @@ TokenizerRule tokenizer_of_run(const fs::path& run) {
 }
 
 TokenizerRule tokenizer_of_weights(const fs::path& weights) {
+  const std::string owner = "the weights " + weights.string();
+  if (const std::string own = tokenizer_in_weights(weights); !own.empty()) return {own, owner};
   const fs::path folder = fs::absolute(weights).parent_path();
   for (const fs::path& run : {folder, folder.parent_path().parent_path()}) {  // RUN, RUN/checkpoints/step_XXXXXXXX
     if (!fs::exists(run / "manifest.json") || !fs::exists(run / "log.jsonl")) continue;
-    return {read_manifest(run).tokenizer_sha256, "the weights " + weights.string()};
+    return {read_manifest(run).tokenizer_sha256, owner};
   }
   return {};
 }

@@ -72,6 +72,15 @@ std::optional<double> bytes_of_targets(const EvalWindows& windows, std::int64_t 
   return bytes;
 }
 
+bool is_tokenized(const TokenDataset& data) {
+  try {
+    expect_tokenized(data);
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
 int evaluate_weights(const Options& options) {
   SavedModel saved = saved_model(options);
   Configuration& configuration = saved.configuration;
@@ -113,7 +122,9 @@ int evaluate_weights(const Options& options) {
   if (!std::isfinite(result.loss)) fail_run(saved.weights.string(), "weights with a finite loss", "another loss");
 
   const double perplexity = std::exp(result.loss);
-  const auto bytes = bytes_of_targets(windows, configuration.model.context, files);
+  const auto bytes = options.any_tokenizer && !is_tokenized(data)
+                         ? std::nullopt
+                         : bytes_of_targets(windows, configuration.model.context, files);
   const double bits =
       bytes && *bytes > 0 ? result.loss * static_cast<double>(result.tokens) / (std::log(2.0) * *bytes) : NAN;
   if (options.json) {
