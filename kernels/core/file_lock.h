@@ -44,6 +44,8 @@ class FolderLock {
 
   /// To be kept open by the process that gets the folder.
   int descriptor() const { return descriptor_; }
+  /// The folder is there for the lock alone: it goes with it, as one that was made for it does.
+  void take_folder() { made_folder_ = true; }
   /// From now on the folder is held for a child of this process, which has inherited descriptor().
   void give_to(pid_t child);
 

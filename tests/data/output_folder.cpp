@@ -124,20 +124,21 @@ TEST_CASE_FIXTURE(Place, "file by file: stopped after any step, every program re
 TEST_CASE_FIXTURE(Place, "what a killed run left is removed, and nothing else") {
   for (const std::string& left : {std::string(".out.new"), std::string("out/.new")}) {
     CAPTURE(left);
-    write(kOld, left);
-    folder.write(left + "/train_000002.bin.tmp", "half");
+    write(kOld, left + "/set");
+    folder.write(left + "/set/train_000002.bin.tmp", "half");
+    folder.write(left + "/run.lock", "");
     replace(out);
     CHECK(files_of(out) == kNew);
     CHECK_FALSE(fs::exists(folder.path() / left));
   }
   // The exchange came to pass, and a file of other origin had just come in.
-  write(kOld, ".out.new");
-  folder.write(".out.new/notes.txt", "mine");
+  write(kOld, ".out.new/set");
+  folder.write(".out.new/set/notes.txt", "mine");
   replace(out);
   CHECK(files_of(out) == with(kNew, "notes.txt", "mine"));
-  folder.write(".out.new/notes.txt", "mine, too");
+  folder.write(".out.new/set/notes.txt", "mine, too");
   CHECK_THROWS_AS(replace(out), Error);
-  CHECK(read_file(beside() / "notes.txt") == "mine, too");
+  CHECK(read_file(beside() / "set/notes.txt") == "mine, too");
 }
 
 TEST_CASE_FIXTURE(Place, "a folder that is being written is left alone") {
@@ -150,7 +151,8 @@ TEST_CASE_FIXTURE(Place, "a folder that is being written is left alone") {
       FAIL("two at once");
     } catch (const Error& error) {
       CHECK(error.exit_code() == 1);
-      CHECK(contains(error.what(), "no other tokenize is writing"));
+      CHECK(contains(error.what(), ".new] expected a folder in which nothing runs, got one in which process " +
+                                       std::to_string(::getpid()) + " on "));
     }
     CHECK(read_file(first.staging() / "meta.json") == "first");
   }

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -25,7 +24,8 @@ namespace fs = std::filesystem;
 
 namespace {
 constexpr std::string_view kMeta = "meta.json", kTokenizer = "tokenizer.json", kTemporary = ".tmp";
-constexpr const char* kInside = ".new";  // the staging folder's name where it stands in OUT itself
+constexpr const char* kInside = ".new";  // the name of the folder around the staging folder where it stands in OUT
+constexpr const char* kSet = "set";      // the staging folder in it
 
 /// Whether programs that look for `train_*.bin` and `val_*.bin` find it.
 bool is_shard_like(std::string_view name) {
@@ -104,17 +104,6 @@ bool is_current_folder(const fs::path& folder) {
   return !error && std::mismatch(folder.begin(), folder.end(), current.begin(), current.end()).first == folder.end();
 }
 
-/// A descriptor that holds the lock of the folder, -1 when another process holds it or when it is no folder.
-int lock_folder(const fs::path& folder) {
-  const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-  if (descriptor < 0) return -1;
-  const bool held = ::flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
-  struct stat status {};
-  const bool gone = ::fstat(descriptor, &status) == 0 && status.st_nlink == 0;
-  if (!held && !gone) return descriptor;  // file systems without locks are taken as they are
-  ::close(descriptor);
-  return -1;
-}
 }  // namespace
 
 std::vector<ReplacementStep> replacement_steps(const fs::path& staging, const fs::path& out) {
@@ -157,7 +146,6 @@ OutputFolder::~OutputFolder() {
   } catch (const Error& error) {
     warn(error.what());
   }
-  for (const int descriptor : locked_) ::close(descriptor);
 }
 
 void OutputFolder::check_free() const {
@@ -182,8 +170,7 @@ void OutputFolder::make_staging() {
   const fs::path inside = out_ / kInside;
   for (const fs::path& left : {beside, inside}) {
     std::error_code ignored;
-    if (!fs::is_directory(fs::symlink_status(left, ignored))) continue;
-    if (!claim(left)) fail_run(named_.string(), "a folder that no other tokenize is writing", "one in use");
+    if (!fs::is_directory(fs::symlink_status(left, ignored)) || !claim(left)) continue;
     say(fmt::format("removing {}, which a stopped tokenize left", left.string()));
     remove_staging();
   }
@@ -195,14 +182,18 @@ void OutputFolder::make_staging() {
   }
 }
 
-/// Makes the folder unless it is there, and takes its lock.
-bool OutputFolder::claim(const fs::path& staging) {
-  if (::mkdir(staging.c_str(), 0777) != 0 && errno != EEXIST) return false;
-  const int descriptor = lock_folder(staging);
-  if (descriptor < 0) return false;
-  locked_.push_back(descriptor);
-  staging_ = staging;
-  return true;
+/// Makes the folder unless it is there, takes its lock, and makes the staging folder in it. False, with errno, where
+/// that is not allowed.
+bool OutputFolder::claim(const fs::path& work) {
+  if (::mkdir(work.c_str(), 0777) != 0 && errno != EEXIST) return false;
+  LockOptions options;
+  options.warn = warn;
+  lock_.emplace(work, options);
+  lock_->take_folder();
+  work_ = work;
+  staging_ = work / kSet;
+  if (::mkdir(staging_.c_str(), 0777) == 0 || errno == EEXIST) return true;
+  fail_run(staging_.string(), "a folder that can be made", std::strerror(errno));
 }
 
 void OutputFolder::commit() {
@@ -217,7 +208,7 @@ void OutputFolder::commit() {
 
 /// False when the folder cannot be exchanged as a whole; nothing has changed then.
 bool OutputFolder::put_whole() {
-  if (staging_.parent_path() == out_ || !can_exchange()) return false;
+  if (work_.parent_path() == out_ || !can_exchange()) return false;
   std::error_code error;
   const bool is_new = !fs::exists(out_);
   if (is_new) {
@@ -226,7 +217,6 @@ bool OutputFolder::put_whole() {
     staging_.clear();
   } else {
     fs::permissions(staging_, fs::status(out_).permissions(), error);  // best effort: the files are what counts
-    if (const int descriptor = lock_folder(out_); descriptor >= 0) locked_.push_back(descriptor);
     if (::renameat2(AT_FDCWD, staging_.c_str(), AT_FDCWD, out_.c_str(), RENAME_EXCHANGE) != 0) return false;
   }
   sync_directory(out_.parent_path());
@@ -235,16 +225,17 @@ bool OutputFolder::put_whole() {
 
 /// Of files of other origin that came into OUT at the very moment of the exchange none is lost.
 void OutputFolder::remove_staging() {
-  if (staging_.empty()) return;
-  const fs::path staging = std::exchange(staging_, {});
-  for (const fs::path& entry : entries_of(staging)) {
-    if (is_ours(entry)) {
-      remove_path(entry);
-    } else if (fs::exists(out_) && !fs::exists(out_ / entry.filename())) {
-      move_path(entry, out_ / entry.filename());
+  if (const fs::path staging = std::exchange(staging_, {}); !staging.empty()) {
+    for (const fs::path& entry : entries_of(staging)) {
+      if (is_ours(entry)) {
+        remove_path(entry);
+      } else if (fs::exists(out_) && !fs::exists(out_ / entry.filename())) {
+        move_path(entry, out_ / entry.filename());
+      }
     }
+    remove_path(staging);
   }
-  remove_path(staging);
+  lock_.reset();  // its folder goes with it
 }
 
 }  // namespace isoloss
