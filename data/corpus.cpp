@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <map>
 #include <memory>
 #include <utility>
 
@@ -33,6 +34,8 @@ NamedAs kind_by_name(const fs::path& path) {
 
 /// Whether a file that a folder holds is read. Folders have JSON of other kinds beside the texts.
 bool is_wanted(const fs::path& path) {
+  std::error_code ignored;  // a link to nothing, too, is passed over
+  if (!fs::is_regular_file(path, ignored)) return false;
   const NamedAs kind = kind_by_name(path);
   if (kind == NamedAs::json) return begins_with_json_line(open_source(path)->head(kHeadBytes));
   return kind != NamedAs::unknown;
@@ -63,6 +66,25 @@ class TextOnly final : public ByteSource {
   std::uint64_t place_;
 };
 
+/// Everything in a folder and in those inside it that is no folder itself. Names beginning with a dot are left out;
+/// links to folders are not followed. The iterator of the standard library that goes down by itself does not say which
+/// folder it could not read.
+std::vector<fs::path> files_below(const fs::path& folder) {
+  std::vector<fs::path> files, folders = {folder};
+  while (!folders.empty()) {
+    const fs::path next = std::move(folders.back());
+    folders.pop_back();
+    std::error_code error;
+    for (fs::directory_iterator at(next, error), end; !error && at != end; at.increment(error)) {
+      if (at->path().filename().native().starts_with('.')) continue;
+      (at->symlink_status().type() == fs::file_type::directory ? folders : files).push_back(at->path());
+    }
+    if (error) fail_input(next.string(), "a readable folder", error.message());
+  }
+  std::ranges::sort(files, {}, [](const fs::path& file) -> const std::string& { return file.native(); });
+  return files;
+}
+
 CorpusSource builtin_source(const std::string& input) {
   constexpr std::string_view stories = "stories";
   const std::string_view name = std::string_view(input).substr(kBuiltin.size());
@@ -88,7 +110,7 @@ Corpus::Corpus(const std::vector<std::string>& inputs, CorpusOptions options)
   try {
     for (const std::string& input : inputs) add_input(input);
   } catch (const fs::filesystem_error& error) {
-    fail_input(error.path1().string(), "a readable folder", error.code().message());
+    fail_input(error.path1().string(), "a readable file or folder", error.code().message());
   }
 }
 
@@ -109,19 +131,13 @@ void Corpus::add_input(const std::string& input) {
 }
 
 void Corpus::add_folder(const fs::path& folder) {
+  const std::vector<fs::path> entries = files_below(folder);
   std::vector<fs::path> files;
-  for (fs::recursive_directory_iterator at(folder), end; at != end; ++at) {
-    if (at->path().filename().native().starts_with('.')) {
-      if (at->is_directory()) at.disable_recursion_pending();
-    } else if (at->is_regular_file()) {
-      (is_wanted(at->path()) ? files : passed_over_).push_back(at->path());
-    }
-  }
+  for (const fs::path& entry : entries) (is_wanted(entry) ? files : passed_over_).push_back(entry);
   if (files.empty()) {
     fail_input(folder.string(), "a folder with .txt, .text, .md, .jsonl, .ndjson or JSON Lines in .json files",
                "none in it");
   }
-  std::sort(files.begin(), files.end(), [](const fs::path& a, const fs::path& b) { return a.native() < b.native(); });
   for (const fs::path& file : files) add_input(file.string());
 }
 
@@ -195,6 +211,10 @@ bool Corpus::is_json_lines(const fs::path& name, std::string_view head) {
 }
 
 void Corpus::notice_encoding(const std::string& name, std::string_view head) {
+  if (separator_.splits() && head.find('\r') != head.npos && head.find('\n') == head.npos) {
+    file_warnings_.push_back(fmt::format(
+        "{} ends its lines with carriage returns alone, so it is one line (tr '\\r' '\\n' makes them lines)", name));
+  }
   const std::size_t place = other_encoding(head);
   if (place == head.size()) return;
   file_warnings_.push_back(fmt::format(
@@ -202,8 +222,23 @@ void Corpus::notice_encoding(const std::string& name, std::string_view head) {
       place));
 }
 
+/// Documents that are there twice weigh double, and may be on both sides of the split.
+void Corpus::notice_copies(std::vector<std::string>& lines) const {
+  std::map<std::string_view, std::string_view> names;  // by hash
+  for (const CorpusSource& source : sources_) {
+    if (source.bytes == 0 || source.sha256.empty()) continue;
+    const auto [first, is_new] = names.emplace(source.sha256, source.name);
+    if (is_new) continue;
+    lines.push_back(
+        source.name == first->second
+            ? fmt::format("{} was given twice; its documents count twice", source.name)
+            : fmt::format("{} holds the bytes of {}; its documents count twice", source.name, first->second));
+  }
+}
+
 std::vector<std::string> Corpus::warnings() const {
   std::vector<std::string> lines = file_warnings_;
+  notice_copies(lines);
   const auto tell = [&lines](const Tally& tally, std::string_view one, std::string_view many, std::string_view rest) {
     if (tally.count == 0) return;
     lines.push_back(fmt::format("{} {} ({}{}){}", tally.count, tally.count == 1 ? one : many,

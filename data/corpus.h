@@ -37,7 +37,7 @@ class Corpus {
   Corpus(const std::vector<std::string>& inputs, CorpusOptions options);
 
   const std::vector<CorpusSource>& sources() const { return sources_; }
-  /// Files that folders held and that are no text by their names.
+  /// What folders held and that is no text by its name, or no file: links to folders are not followed.
   const std::vector<std::filesystem::path>& passed_over() const { return passed_over_; }
   /// False when an input is a pipe or the like.
   bool can_be_read_twice() const;
@@ -59,6 +59,7 @@ class Corpus {
   bool read_file(CorpusSource& source, DocumentSink& sink, const std::function<bool(std::uint64_t)>& go_on);
   bool is_json_lines(const std::filesystem::path& name, std::string_view head);
   void notice_encoding(const std::string& name, std::string_view head);
+  void notice_copies(std::vector<std::string>& lines) const;
 
   CorpusOptions options_;
   Separator separator_;

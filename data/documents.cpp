@@ -234,6 +234,7 @@ class JsonLineReader {
       if (marker_place(text) != MarkerPlace::none) remarks_.marker_in_json.add(file_, number_);
       documents_.text(text);
       documents_.end();
+      any_good_ = true;
     } catch (const BadJsonLine& bad) {
       refuse(number_, bad);
     }
@@ -242,7 +243,8 @@ class JsonLineReader {
   void refuse(std::uint64_t number, const BadJsonLine& bad) {
     if (!lines_.skip_bad_lines) {
       const std::string byte = bad.byte == 0 ? "" : fmt::format(" byte {}", bad.byte);
-      fail_input(fmt::format("{} line {}{}", file_, number, byte), bad.expected, bad.got);
+      fail_input(fmt::format("{} line {}{}", file_, number, byte), bad.expected,
+                 bad.got + (any_good_ ? " (--skip-bad-lines passes such lines over)" : ""));
     }
     if (remarks_.bad_lines.count == 0) remarks_.why_bad = fmt::format("expected {}, got {}", bad.expected, bad.got);
     remarks_.bad_lines.add(file_, number);
@@ -256,6 +258,7 @@ class JsonLineReader {
   std::size_t searched_ = 0;
   std::uint64_t number_ = 0;
   bool too_long_ = false;
+  bool any_good_ = false;  ///< else the file is of another form, and passing its lines over leaves nothing
 };
 }  // namespace
 

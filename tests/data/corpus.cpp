@@ -1,6 +1,7 @@
 #include "data/corpus.h"
 
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <utility>
@@ -10,6 +11,8 @@
 #include "tests/data/temporary.h"
 
 namespace isoloss {
+
+namespace fs = std::filesystem;
 
 namespace {
 struct Collect final : DocumentSink {
@@ -132,6 +135,54 @@ TEST_CASE("another encoding than UTF-8 is warned of, and its bytes are kept") {
   CHECK(documents_of(corpus) == std::vector<std::string>{"caf\xe9"});
   REQUIRE(corpus.warnings().size() == 1);
   CHECK(contains(corpus.warnings()[0], "a.txt is no UTF-8 from byte 3 on"));
+}
+
+TEST_CASE("lines that end with carriage returns alone are warned of where lines separate documents") {
+  const TemporaryFolder folder;
+  const std::string path = folder.write("a.txt", "a\r<|endoftext|>\rb\r").string();
+  Corpus corpus({path, folder.write("b.txt", "a\r\nb\r\n").string()}, CorpusOptions{});
+  documents_of(corpus);
+  REQUIRE(corpus.warnings().size() == 1);
+  CHECK(contains(corpus.warnings()[0], "a.txt ends its lines with carriage returns alone"));
+  CorpusOptions whole;
+  whole.separator = "none";
+  Corpus one({path}, whole);
+  documents_of(one);
+  CHECK(one.warnings().empty());
+}
+
+TEST_CASE("what is read twice is warned of, under one name or two; empty files are not") {
+  const TemporaryFolder folder;
+  const std::string a = folder.write("in/a.txt", "same").string(), b = folder.write("in/b.txt", "same").string();
+  const std::string none = folder.write("none.txt", "").string();
+  Corpus corpus({a, none, a, none, folder.write("c.txt", "other").string(), b}, CorpusOptions{});
+  for (int reading = 0; reading < 2; ++reading) {
+    CHECK(documents_of(corpus) == std::vector<std::string>{"same", "same", "other", "same"});
+    REQUIRE(corpus.warnings().size() == 2);
+    CHECK(contains(corpus.warnings()[0], "a.txt was given twice"));
+    CHECK(contains(corpus.warnings()[1], "b.txt holds the bytes of " + a));
+  }
+}
+
+TEST_CASE("a folder that cannot be read is named; links to folders and to nothing are passed over") {
+  const TemporaryFolder folder;
+  const auto error = [](const fs::path& input) {
+    return input_error([&] { Corpus({input.string()}, CorpusOptions{}); });
+  };
+  folder.write("in/a.txt", "a");
+  folder.write("in/sub/b.txt", "b");
+  fs::create_directory_symlink(folder.path() / "in/sub", folder.path() / "in/link");
+  fs::create_symlink("nowhere", folder.path() / "in/none.txt");
+  Corpus corpus({(folder.path() / "in").string()}, CorpusOptions{});
+  CHECK(documents_of(corpus) == std::vector<std::string>{"a", "b"});
+  CHECK(corpus.passed_over() == std::vector{folder.path() / "in/link", folder.path() / "in/none.txt"});
+  fs::create_symlink("loop", folder.path() / "loop");
+  CHECK(contains(error(folder.path() / "loop"), "loop] expected a readable file or folder, got Too many levels"));
+  CHECK(contains(error(folder.path() / std::string(300, 'x')), "got File name too long"));
+  if (::geteuid() == 0) return;  // who may read everything
+  fs::permissions(folder.path() / "in/sub", fs::perms::none);
+  CHECK(contains(error(folder.path() / "in"), "in/sub] expected a readable folder, got Permission denied"));
+  fs::permissions(folder.path() / "in/sub", fs::perms::owner_all);
 }
 
 TEST_CASE("inputs that are not there are named") {

@@ -149,6 +149,9 @@ TEST_CASE("bad lines of JSON Lines are skipped and counted when that is asked fo
   CHECK(remarks.bad_lines.first == "f.jsonl line 2");
   CHECK(remarks.why_bad == "expected text in the field 'text', got null");
   CHECK(contains(input_error([&] { json_lines(lines.substr(35)); }), "line 2] expected a line of at most 64 MiB"));
+  // Passing lines over is no advice where every line is like that.
+  CHECK(contains(input_error([&] { json_lines("{\"text\":\"a\"}\n7\n"); }), "number (--skip-bad-lines passes such"));
+  CHECK_FALSE(contains(input_error([&] { json_lines("7\n"); }), "skip"));
 }
 
 TEST_CASE("<|endoftext|> where it separates nothing though somebody meant it to is counted") {

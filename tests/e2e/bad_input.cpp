@@ -281,6 +281,29 @@ TEST_CASE("evaluate and generate: what is not there") {
   check_bad({program("generate"), "--run", workspace.path("nothing"), "--prompt", "x"}, 2, "nothing");
 }
 
+TEST_CASE("paths that lead nowhere are wrong input, whichever option names them") {
+  const Workspace workspace;
+  const std::string loop = workspace.path("loop"), text = workspace.path("a.txt");
+  fs::create_symlink("loop", loop);
+  put_file(text, "some text\n");
+  const auto tokenize = [&](const std::string& input, const std::string& tokenizer) {
+    return std::vector<std::string>{program("tokenize"), input,   "--tokenizer",
+                                    tokenizer,           "--out", workspace.path("out")};
+  };
+  for (const std::string& path : {loop, loop + "/deeper", workspace.path(std::string(300, 'x')), text + "/deeper"}) {
+    CAPTURE(path);
+    check_bad(tokenize(path, "bytes"), 2, path.substr(path.size() - 5));
+    check_bad(tokenize(text, path), 2, path.substr(path.size() - 5));
+    check_bad({program("evaluate"), "--run", path}, 2, "] expected");
+    check_bad({program("generate"), "--run", path, "--prompt", "x"}, 2, "] expected");
+    check_bad({program("evaluate"), "--weights", path, "--config", "nano", "--data", text}, 2, "] expected");
+    check_bad(workspace.train("run", {"--init-from", path}), 2, "] expected");
+    check_bad(workspace.train("run", {"--set", "data.train=" + path}), 2, "] expected");
+  }
+  CHECK_FALSE(fs::exists(workspace.path("out")));
+  CHECK_FALSE(fs::exists(workspace.path("run")));
+}
+
 TEST_CASE("an instruction that the processor lacks is one line, too") {
   const Workspace workspace;
   ProcessOptions options;

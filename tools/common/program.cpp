@@ -17,6 +17,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <filesystem>
 #include <new>
 #include <system_error>
 
@@ -73,6 +74,13 @@ void flush_results() {
   errno = 0;
   if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return;
   fail_run("standard output", "room to write the result", errno != 0 ? std::strerror(errno) : "a write error");
+}
+
+/// Whether a path was wrong, and not the disk.
+bool leads_nowhere(const std::error_code& code) {
+  using enum std::errc;
+  return code == too_many_symbolic_link_levels || code == filename_too_long || code == not_a_directory ||
+         code == permission_denied;
 }
 
 void report_error(std::string_view message) { write_message(fmt::format("error: {}\n", printable(message))); }
@@ -193,6 +201,10 @@ int run_program(int argc, char** argv, std::string_view name, std::string_view d
     return error.exit_code();
   } catch (const std::bad_alloc&) {
     report_error(fmt::format("[{}] expected enough memory, got an allocation that failed", name));
+  } catch (const std::filesystem::filesystem_error& error) {
+    report_error(fmt::format("[{}] expected a path that can be followed, got {}", error.path1().string(),
+                             error.code().message()));
+    return leads_nowhere(error.code()) ? 2 : 1;
   } catch (const std::system_error& error) {
     // fmt::print throws this when the stream takes no more.
     report_error(std::ferror(stdout) != 0 ? fmt::format("[standard output] expected room to write the result, got {}",
