@@ -7,6 +7,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <optional>
 #include <set>
 
@@ -88,24 +89,22 @@ StoredTensor parse_tensor(const std::string& name, const nlohmann::json& entry, 
 
   const nlohmann::json& shape = part("shape");
   if (!shape.is_array()) fail_input(where, "a shape", "something else");
-  // No dimension and no product beyond the file: so products of checked factors cannot overflow.
-  std::uint64_t count = 1;
-  bool empty = false;
+  // No dimension and no product beyond the file: so products of checked factors cannot overflow. A tensor without
+  // elements takes no room, however large its other dimensions are.
+  const bool empty =
+      std::any_of(shape.begin(), shape.end(), [](const nlohmann::json& element) { return element == 0; });
+  const std::uint64_t largest = empty ? std::numeric_limits<std::int64_t>::max() : data.size();
+  std::uint64_t count = empty ? 0 : 1;
   for (const nlohmann::json& element : shape) {
     const std::optional<std::uint64_t> dimension = unsigned_value(element);
-    if (!dimension || *dimension > data.size()) {
+    if (!dimension || *dimension > largest) {
       fail_input(where, "dimensions that the file can hold",
                  dimension ? fmt::format("{}", *dimension) : "another type");
     }
-    empty = empty || *dimension == 0;
-    if (*dimension != 0) {
-      if (count > data.size() / *dimension && !empty)
-        fail_input(where, "a shape that the file can hold", "a larger one");
-      count = empty ? 1 : count * *dimension;
-    }
+    if (!empty && count > largest / *dimension) fail_input(where, "a shape that the file can hold", "a larger one");
+    count *= *dimension;
     tensor.shape.push_back(static_cast<std::int64_t>(*dimension));
   }
-  if (empty) count = 0;
 
   const nlohmann::json& offsets = part("data_offsets");
   const bool is_pair = offsets.is_array() && offsets.size() == 2;

@@ -158,6 +158,15 @@ TEST_CASE("every dtype has the name and size that the format gives it") {
   }
 }
 
+TEST_CASE("a tensor without elements has any other dimensions, in any order") {
+  for (const std::string shape : {"[0,768]", "[768,0]", "[3,9,0,9223372036854775807]"}) {
+    const std::string file = file_of(R"({"x":{"dtype":"F32","shape":)" + shape + R"(,"data_offsets":[0,0]}})", "");
+    const SafetensorsContent content = parse(file);
+    CHECK(content.tensors[0].count() == 0);
+    CHECK(content.tensors[0].shape.size() >= 2);
+  }
+}
+
 TEST_CASE("hostile and broken files are one-line input errors") {
   const auto has = [](const std::string& error, const std::string& part) {
     INFO(error);
