@@ -44,8 +44,9 @@ class CudaRunner {
   /// What a launch gets in its context; valid until the next call. `schedule` chooses among the orders in which the
   /// host executor lets threads run; a GPU has its own.
   virtual CudaContext& context(const StepState& state, int schedule) = 0;
-  /// False where every access to memory is watched: what values flow through the same accesses is left to others.
-  virtual bool tries_values() const { return true; }
+  /// True where every access to memory is watched. The accesses hardly depend on values and on the order of threads: to
+  /// try many of either is left to programs that compare results.
+  virtual bool watches_memory() const { return false; }
   /// True where a launch takes long: the numbers of one are all that is checked of a kernel.
   virtual bool launches_once() const { return false; }
 };

@@ -22,11 +22,11 @@ namespace {
 constexpr unsigned kMaxThreads = 1024;
 constexpr std::size_t kMaxShared = 227 * 1024, kMaxStaticShared = 48 * 1024;
 #if defined(ISOLOSS_ADDRESS_SANITIZED)
-constexpr std::size_t kStack = 256 * 1024;
+constexpr bool kSanitized = true;
 #else
-constexpr std::size_t kStack = 64 * 1024;
+constexpr bool kSanitized = false;
 #endif
-
+constexpr std::size_t kStack = (kSanitized ? 256 : 64) * 1024;
 constexpr std::size_t kGuard = 4096;  // below each stack, so that an overflow ends the program
 
 struct Copy {
@@ -289,6 +289,7 @@ ExecutorCode::~ExecutorCode() { in_kernel = true; }
 
 void set_schedule(const Schedule& schedule) { g.schedule = schedule; }
 Counters& counters() { return g.counters; }
+bool sanitized() { return kSanitized; }
 unsigned thread_number() { return g.current->number; }
 unsigned lane() { return g.current->number % 32; }
 bool on_a_stack(const void* memory) {

@@ -55,6 +55,8 @@ struct Counters {
   std::uint64_t blocks = 0, collectives = 0, ldmatrix = 0, bank_conflicts = 0;
 };
 Counters& counters();
+/// Whether this program is compiled with AddressSanitizer.
+bool sanitized();
 
 /// Runs `body` once for every thread of the grid. Throws isoloss::CudaFailure, naming what is wrong and where.
 void run_grid(Dim3 grid, Dim3 block, std::size_t shared_bytes, const std::function<void()>& body);

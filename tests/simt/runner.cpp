@@ -16,7 +16,7 @@ class SimtRunner : public CudaRunner {
     context_ = {.stream = stream_, .device = &device_, .state = &state, .tf32 = false};
     return context_;
   }
-  bool tries_values() const override { return simt::observer == nullptr; }
+  bool watches_memory() const override { return simt::observer != nullptr || simt::sanitized(); }
 
  private:
   simt::HostDevice device_;
