@@ -32,9 +32,9 @@ void append_utf8(std::uint32_t point, std::string& out) {
 }
 
 /// Walks over a line without recursion: a hostile line nests deeply.
-class Scanner {
+class JsonScanner {
  public:
-  explicit Scanner(std::string_view line) : line_(line) {}
+  explicit JsonScanner(std::string_view line) : line_(line) {}
 
   char next() const { return at_ < line_.size() ? line_[at_] : '\0'; }
   bool take(char c) {
@@ -226,7 +226,7 @@ class Scanner {
 }  // namespace
 
 std::string text_of_json_line(std::string_view line, std::string_view field) {
-  Scanner scanner(line);
+  JsonScanner scanner(line);
   scanner.skip_blanks();
   const auto type = scanner.type_of_next();
   if (!type) scanner.fail();
@@ -269,12 +269,12 @@ bool begins_with_json_line(std::string_view head) {
   head.remove_prefix(std::min(head.find_first_not_of(" \t\r\n"), head.size()));
   const std::size_t end = std::min(head.find('\n'), head.size());
   const std::string_view line = head.substr(0, end);
-  Scanner scanner(line);
+  JsonScanner scanner(line);
   if (!scanner.take('{')) return false;
   scanner.skip_blanks();
   if (scanner.next() != '"') return false;
   try {
-    Scanner whole(line);
+    JsonScanner whole(line);
     whole.skip_value();
     whole.need_end();
   } catch (const BadJsonLine& bad) {

@@ -87,10 +87,9 @@ std::optional<std::uint32_t> vocabulary_beside(const fs::path& shard) {
   if (fs::exists(meta)) {
     const nlohmann::json root = meta_beside(shard);
     const auto size = root.is_object() ? root.find("vocab_size") : root.end();
-    if (!root.is_object() || size == root.end() || !size->is_number_unsigned() || *size > 1u << 24) {
-      fail_input(meta.string(), "a meta.json with vocab_size", "another file");
-    }
-    return size->get<std::uint32_t>();
+    const auto value = root.is_object() && size != root.end() ? integer_in<std::uint32_t>(*size) : std::nullopt;
+    if (!value || *value > 1u << 24) fail_input(meta.string(), "a meta.json with vocab_size", "another file");
+    return value;
   }
   if (fs::exists(tokenizer)) return load_tokenizer(tokenizer.string()).vocab_size();
   return std::nullopt;

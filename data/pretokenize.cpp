@@ -29,9 +29,9 @@ struct Character {
   std::uint8_t bytes;
 };
 
-class Scanner {
+class TextScanner {
  public:
-  explicit Scanner(std::string_view text) : text_(text), classes_(table()) {}
+  explicit TextScanner(std::string_view text) : text_(text), classes_(table()) {}
 
   Character at(std::size_t i) const {
     const auto byte = static_cast<unsigned char>(text_[i]);
@@ -94,7 +94,7 @@ std::size_t contraction(std::string_view text) {
 }  // namespace
 
 std::size_t word_end(std::string_view text, std::size_t begin) {
-  const Scanner scanner(text);
+  const TextScanner scanner(text);
   if (text[begin] == '\'') {
     if (const std::size_t length = contraction(text.substr(begin)); length > 0) return begin + length;
   }

@@ -89,11 +89,11 @@ Ids vocabulary_ids(const json& object, std::string_view where) {
   std::vector<bool> used;
   for (const auto& [token, id] : object.items()) {
     // No token of a sane vocabulary is that many; it also bounds what a hostile file makes us allocate.
-    constexpr std::uint64_t most = 1u << 24;
-    if (!id.is_number_unsigned() || id.get<std::uint64_t>() >= most) {
+    constexpr std::uint32_t most = 1u << 24;
+    const std::uint32_t value = integer_in<std::uint32_t>(id).value_or(most);
+    if (value >= most) {
       fail_input(where, fmt::format("an id below {} for token {}", most, in_quotes(token)), shown(id));
     }
-    const auto value = id.get<std::uint32_t>();
     if (value >= used.size()) used.resize(value + 1);
     if (used[value]) fail_input(where, fmt::format("each id once"), fmt::format("id {} twice", value));
     used[value] = true;

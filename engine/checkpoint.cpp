@@ -6,10 +6,10 @@
 #include <charconv>
 #include <string>
 
-#include "engine/sealed_json.h"
 #include "kernels/core/error.h"
 #include "kernels/core/file.h"
 #include "kernels/core/json_text.h"
+#include "kernels/core/sealed_json.h"
 
 namespace isoloss {
 
@@ -22,7 +22,6 @@ constexpr int kFormatWithoutSeal = 1, kFormat = 2;
 constexpr const char* kState = "state.json";
 constexpr const char* kModel = "model.safetensors";
 constexpr const char* kOptimizer = "optimizer.safetensors";
-constexpr const char *kLog = "log.jsonl", *kEvaluations = "eval.jsonl";
 
 fs::path checkpoints_of(const fs::path& run) { return run / "checkpoints"; }
 
@@ -41,12 +40,12 @@ struct Numbered {
   fs::path folder;
 };
 
-/// The checkpoint folders of a run, newest first, whole or not.
+/// The checkpoint folders of a run, newest first, whole or not; none where there is no such folder.
 std::vector<Numbered> numbered_folders(const fs::path& checkpoints) {
   std::vector<Numbered> folders;
-  std::error_code ignored;
-  for (const fs::directory_entry& entry : fs::directory_iterator(checkpoints, ignored)) {
-    if (const auto step = step_of(entry.path())) folders.push_back({*step, entry.path()});
+  if (!fs::exists(checkpoints)) return folders;
+  for (const fs::path& entry : entries_of(checkpoints)) {
+    if (const auto step = step_of(entry)) folders.push_back({*step, entry});
   }
   std::sort(folders.begin(), folders.end(), [](const Numbered& a, const Numbered& b) { return a.step > b.step; });
   return folders;
@@ -60,39 +59,27 @@ std::optional<double> optional_number(const nlohmann::ordered_json& json) {
   return json.is_null() ? std::nullopt : std::optional(json.get<double>());
 }
 
-nlohmann::ordered_json json_of(const LinesMark& mark) {
-  nlohmann::ordered_json json = {{"lines", mark.lines}};
-  json.update(to_json(mark.digest));
-  return json;
-}
-
-LinesMark lines_from(const nlohmann::ordered_json& json) {
-  return {json.at("lines").get<std::uint64_t>(), digest_from(json)};
-}
-
 nlohmann::ordered_json json_of(const TrainingState& state) {
   nlohmann::ordered_json json = {{"format", kFormat},    {"step", state.step},       {"tokens", state.tokens},
                                  {"flops", state.flops}, {"seconds", state.seconds}, {"joules", json_of(state.joules)},
                                  {"seed", state.seed}};
   if (state.record) {
     json["run"] = state.record->run;
-    json["records"] = {{kLog, json_of(state.record->log)}, {kEvaluations, json_of(state.record->evaluations)}};
+    json["records"] = to_json(state.record->lines);
   }
   return json;
 }
 
 TrainingState state_from(const nlohmann::ordered_json& json) {
   TrainingState state;
-  state.step = json.at("step").get<std::int64_t>();
-  state.tokens = json.at("tokens").get<std::int64_t>();
+  state.step = integer_at<std::int64_t>(json, "step");
+  state.tokens = integer_at<std::int64_t>(json, "tokens");
   state.flops = json.at("flops").get<double>();
   state.seconds = json.at("seconds").get<double>();
   state.joules = optional_number(json.at("joules"));
-  state.seed = json.at("seed").get<std::uint64_t>();
+  state.seed = integer_at<std::uint64_t>(json, "seed");
   if (json.contains("records")) {
-    const auto& records = json.at("records");
-    state.record = {json.at("run").get<std::string>(), lines_from(records.at(kLog)),
-                    lines_from(records.at(kEvaluations))};
+    state.record = {json.at("run").get<std::string>(), record_lines_from(json.at("records"))};
   }
   return state;
 }
@@ -117,12 +104,10 @@ void guarded(const fs::path& path, Action action) {
 }
 
 void remove_leftovers(const fs::path& checkpoints) {
-  std::vector<fs::path> leftovers;
-  for (const fs::directory_entry& entry : fs::directory_iterator(checkpoints)) {
-    const std::string name = entry.path().filename().string();
-    if (name.starts_with(kPrefix) && name.ends_with(kTemporary)) leftovers.push_back(entry.path());
+  for (const fs::path& entry : entries_of(checkpoints)) {
+    const std::string name = entry.filename().string();
+    if (name.starts_with(kPrefix) && name.ends_with(kTemporary)) fs::remove_all(entry);
   }
-  for (const fs::path& leftover : leftovers) fs::remove_all(leftover);
 }
 
 /// A new folder that is gone again unless it got its final name.

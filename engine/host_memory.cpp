@@ -2,9 +2,6 @@
 
 #include <fmt/format.h>
 #include <sys/mman.h>
-#include <sys/sysinfo.h>
-
-#include <limits>
 
 #include "kernels/core/error.h"
 
@@ -20,12 +17,6 @@ std::shared_ptr<void> host_memory(std::size_t bytes, const char* what) {
   // ordinary pages so that they do not take 2 MiB each.
   if (bytes >= (4u << 20)) ::madvise(map, bytes, MADV_HUGEPAGE);
   return {map, [bytes](void* memory) { ::munmap(memory, bytes); }};
-}
-
-std::size_t host_memory_of_machine() {
-  struct sysinfo info {};
-  if (::sysinfo(&info) != 0) return std::numeric_limits<std::size_t>::max();
-  return (std::size_t{info.totalram} + info.totalswap) * info.mem_unit;
 }
 
 }  // namespace isoloss

@@ -36,7 +36,7 @@ struct Machine::Cuda {
 namespace {
 constexpr std::size_t kAlignment = 256;  // what cudaMalloc promises, and what kernels take for granted
 
-std::size_t aligned(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+std::size_t aligned_bytes(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
 double mebi(std::size_t bytes) { return static_cast<double>(bytes) / 1048576.0; }
 }  // namespace
@@ -64,7 +64,7 @@ void Machine::reserve(std::size_t bytes) const {
 std::shared_ptr<void> Machine::allocate(std::size_t bytes, const char* what) const {
   if (bytes == 0) return nullptr;
   if (!cuda_) return host_memory(bytes, what);
-  const std::size_t size = aligned(bytes);
+  const std::size_t size = aligned_bytes(bytes);
   std::shared_ptr<void> memory;
   if (cuda_->slab && cuda_->slab_used + size <= cuda_->slab_bytes) {
     memory = {cuda_->slab, static_cast<std::byte*>(cuda_->slab.get()) + cuda_->slab_used};

@@ -13,12 +13,23 @@
 #include "kernels/core/error.h"
 #include "kernels/core/file.h"
 #include "kernels/core/json_text.h"
+#include "kernels/core/sealed_json.h"
 
 namespace isoloss {
 
 namespace fs = std::filesystem;
 
 namespace {
+
+nlohmann::ordered_json json_of(const LinesMark& mark) {
+  nlohmann::ordered_json json = {{"lines", mark.lines}};
+  json.update(to_json(mark.digest));
+  return json;
+}
+
+LinesMark mark_from(const nlohmann::ordered_json& json) {
+  return {integer_at<std::uint64_t>(json, "lines"), digest_from(json)};
+}
 
 off_t size_of(int descriptor) {
   struct stat status {};
@@ -35,6 +46,14 @@ bool is_there(const fs::path& path) {
 }
 
 }  // namespace
+
+nlohmann::ordered_json to_json(const RecordLines& lines) {
+  return {{kLogFile, json_of(lines.log)}, {kEvaluationFile, json_of(lines.evaluations)}};
+}
+
+RecordLines record_lines_from(const nlohmann::ordered_json& json) {
+  return {mark_from(json.at(kLogFile)), mark_from(json.at(kEvaluationFile))};
+}
 
 RecordFile::RecordFile(const fs::path& path) : path_(path) {
   if (is_there(path)) {
@@ -77,6 +96,14 @@ void RecordFile::append(std::string_view text) {
 
 void RecordFile::sync() {
   if (::fsync(descriptor_) != 0) fail_run(path_.string(), "the file on disk", std::strerror(errno));
+  struct stat written {};
+  struct stat found {};
+  if (::fstat(descriptor_, &written) != 0 || ::stat(path_.c_str(), &found) != 0) {
+    fail_run(path_.string(), "the file that the run writes", std::strerror(errno));
+  }
+  if (written.st_ino != found.st_ino || written.st_dev != found.st_dev) {
+    fail_run(path_.string(), "the file that the run writes", "another one in its place");
+  }
 }
 
 void expect_lines(const fs::path& path, const LinesMark& mark, std::string_view said_by) {
@@ -109,21 +136,22 @@ std::uint64_t bytes_until(const fs::path& path, std::int64_t step) {
     const std::string where = fmt::format("{}:{}", path.string(), line);
     const nlohmann::json json = parse_json(text.substr(keep, end - keep), where, "a JSON object with a step");
     const auto found = json.is_object() ? json.find("step") : json.end();
-    if (!json.is_object() || found == json.end() || !found->is_number_integer()) {
+    const auto at = found == json.end() ? std::nullopt : integer_in<std::int64_t>(*found);
+    if (!json.is_object() || !at) {
       fail_input(where, "a JSON object with a step",
                  std::string(text.substr(keep, std::min<std::size_t>(end - keep, 80))));
     }
-    if (found->get<std::int64_t>() > step) break;
+    if (*at > step) break;
     keep = end + 1;
   }
   return keep;
 }
 
-void cut(const fs::path& path, std::uint64_t bytes) {
-  if (!is_there(path)) return;
-  if (::truncate(path.c_str(), static_cast<off_t>(bytes)) != 0) {
+const fs::path& cut(const fs::path& path, std::uint64_t bytes) {
+  if (is_there(path) && ::truncate(path.c_str(), static_cast<off_t>(bytes)) != 0) {
     fail_run(path.string(), "a file that can be cut", std::strerror(errno));
   }
+  return path;
 }
 
 }  // namespace isoloss

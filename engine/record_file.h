@@ -3,12 +3,15 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 
-#include "engine/checksum.h"
+#include "kernels/core/checksum.h"
 
 namespace isoloss {
+
+inline constexpr const char *kLogFile = "log.jsonl", *kEvaluationFile = "eval.jsonl";
 
 /// The lines of a file at some moment.
 struct LinesMark {
@@ -17,11 +20,21 @@ struct LinesMark {
   bool operator==(const LinesMark&) const = default;
 };
 
+/// How far both files of a record have come. manifest.json and a checkpoint's state.json hold it in the same form.
+struct RecordLines {
+  LinesMark log, evaluations;
+  bool operator==(const RecordLines&) const = default;
+};
+/// {"log.jsonl": {"lines": 3, "bytes": 400, "xxh64": "…"}, "eval.jsonl": {…}}
+nlohmann::ordered_json to_json(const RecordLines& lines);
+/// Throws nlohmann's exceptions for what is not of that form.
+RecordLines record_lines_from(const nlohmann::ordered_json& json);
+
 /// How far a record had come, and whose it is. A checkpoint keeps it, so that a record and a checkpoint that do not
 /// belong together, or a record that has changed since, are found.
 struct RecordMark {
   std::string run;  ///< identity_of its manifest
-  LinesMark log, evaluations;
+  RecordLines lines;
   bool operator==(const RecordMark&) const = default;
 };
 
@@ -37,7 +50,7 @@ class RecordFile {
 
   /// Appends one line with a single write; a full disk is a run error and leaves no half line behind.
   void append(std::string_view line);
-  /// fsync.
+  /// fsync. A file that its path does not lead to any more is a run error: nobody would ever find those lines.
   void sync();
   LinesMark mark() const { return {lines_, {bytes_, checksum_.value()}}; }
 
@@ -56,7 +69,7 @@ void expect_lines(const std::filesystem::path& path, const LinesMark& mark, std:
 /// line before that which is no JSON object with a step is an input error with file and line number.
 std::uint64_t bytes_until(const std::filesystem::path& path, std::int64_t step);
 
-/// Cuts what is past the first `bytes`; a file that is not there has none.
-void cut(const std::filesystem::path& path, std::uint64_t bytes);
+/// Cuts what is past the first `bytes`; a file that is not there has none. Returns `path`.
+const std::filesystem::path& cut(const std::filesystem::path& path, std::uint64_t bytes);
 
 }  // namespace isoloss

@@ -1,9 +1,11 @@
 #include "engine/remains.h"
 
+#include <algorithm>
 #include <system_error>
 
 #include "engine/run_record.h"
 #include "kernels/core/error.h"
+#include "kernels/core/file.h"
 
 namespace isoloss {
 
@@ -13,18 +15,11 @@ bool stopped_before_first_checkpoint(const fs::path& folder) {
   if (!fs::exists(folder / "manifest.json") || fs::exists(folder / "model.safetensors")) return false;
   if (read_manifest(folder).status != RunStatus::running) return false;
   const fs::path checkpoints = folder / "checkpoints";
-  std::error_code problem;
-  fs::directory_iterator entry(checkpoints, problem);
+  if (!fs::exists(checkpoints)) return true;
   // Half a checkpoint, which a kill leaves, ends in .tmp; the checkpoint of the start holds no step.
-  const auto is_nothing = [](const fs::directory_entry& found) {
-    return found.path().extension() == ".tmp" || found.path().filename() == "step_00000000";
-  };
-  bool none = true;
-  for (; !problem && none && entry != fs::directory_iterator(); entry.increment(problem)) none = is_nothing(*entry);
-  if (problem && problem != std::errc::no_such_file_or_directory) {
-    fail_input(checkpoints.string(), "a folder that can be read", problem.message());
-  }
-  return none;
+  return std::ranges::all_of(entries_of(checkpoints), [](const fs::path& found) {
+    return found.extension() == ".tmp" || found.filename() == "step_00000000";
+  });
 }
 
 void remove_record(const fs::path& folder) {

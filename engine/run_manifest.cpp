@@ -2,10 +2,10 @@
 
 #include <fmt/format.h>
 
-#include "engine/sealed_json.h"
 #include "kernels/core/error.h"
 #include "kernels/core/file.h"
 #include "kernels/core/json_text.h"
+#include "kernels/core/sealed_json.h"
 
 namespace isoloss {
 
@@ -13,7 +13,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr const char* kManifest = "manifest.json";
+constexpr const char* kManifestFile = "manifest.json";
 constexpr const char* kStatus = "status";  ///< changes while the run goes on, so it is under no checksum
 
 nlohmann::ordered_json files_json(const std::vector<DataFileRecord>& files) {
@@ -34,7 +34,7 @@ std::vector<DataFileRecord> files_from(const nlohmann::ordered_json& list) {
   std::vector<DataFileRecord> files;
   for (const auto& item : list) {
     files.push_back({item.at("file").get<std::string>(), item.at("sha256").get<std::string>(),
-                     item.at("tokens").get<std::uint64_t>()});
+                     integer_at<std::uint64_t>(item, "tokens")});
   }
   return files;
 }
@@ -84,12 +84,13 @@ std::string to_json(const Manifest& manifest) {
   json["compiler"] = manifest.compiler;
   if (!manifest.sweep.empty()) json["sweep"] = parse_json<nlohmann::ordered_json>(manifest.sweep, "sweep");
   if (manifest.weights) json["weights"] = to_json(*manifest.weights);
+  if (manifest.records) json["records"] = to_json(*manifest.records);
   seal(json, kStatus);
   return json.dump(2) + "\n";
 }
 
 Manifest read_manifest(const fs::path& folder) {
-  const fs::path path = folder / kManifest;
+  const fs::path path = folder / kManifestFile;
   const auto json = parse_json<nlohmann::ordered_json>(read_file(path), path.string());
   return read_json(path.string(), "the manifest of a run", [&] {
     Manifest manifest;
@@ -105,23 +106,23 @@ Manifest read_manifest(const fs::path& folder) {
     }
     manifest.toggles = json.at("toggles").get<std::vector<std::string>>();
     manifest.config = json.at("config").dump(2);
-    manifest.parameters_total = json.at("parameters").at("total").get<std::int64_t>();
-    manifest.parameters_active = json.at("parameters").at("active").get<std::int64_t>();
-    manifest.parameters_embedding = json.at("parameters").at("embedding").get<std::int64_t>();
+    manifest.parameters_total = integer_at<std::int64_t>(json.at("parameters"), "total");
+    manifest.parameters_active = integer_at<std::int64_t>(json.at("parameters"), "active");
+    manifest.parameters_embedding = integer_at<std::int64_t>(json.at("parameters"), "embedding");
     manifest.flops_per_token = json.at("flops_per_token").get<double>();
     manifest.train = files_from(json.at("data").at("train"));
     manifest.val = files_from(json.at("data").at("val"));
     manifest.tokenizer_sha256 = text_or_empty(json.at("data").at("tokenizer_sha256"));
     manifest.eval_sha256 = text_or_empty(json.at("eval").at("data_sha256"));
-    manifest.eval_tokens = json.at("eval").at("tokens").get<std::uint64_t>();
-    manifest.eval_windows = json.at("eval").at("windows").get<std::uint64_t>();
-    manifest.seed = json.at("seed").get<std::uint64_t>();
+    manifest.eval_tokens = integer_at<std::uint64_t>(json.at("eval"), "tokens");
+    manifest.eval_windows = integer_at<std::uint64_t>(json.at("eval"), "windows");
+    manifest.seed = integer_at<std::uint64_t>(json, "seed");
     if (json.contains("init_from")) {
       manifest.init_file = json.at("init_from").at("file").get<std::string>();
       manifest.init_sha256 = json.at("init_from").at("sha256").get<std::string>();
     }
     manifest.device = json.at("device").get<std::string>();
-    manifest.threads = json.at("threads").get<int>();
+    manifest.threads = integer_at<int>(json, "threads");
     manifest.cpu = text_or_empty(json.at("hardware").at("cpu"));
     manifest.gpu = text_or_empty(json.at("hardware").at("gpu"));
     manifest.version = json.at("version").get<std::string>();
@@ -129,6 +130,7 @@ Manifest read_manifest(const fs::path& folder) {
     manifest.compiler = json.at("compiler").get<std::string>();
     if (json.contains("sweep")) manifest.sweep = json.at("sweep").dump();
     if (json.contains("weights")) manifest.weights = digest_from(json.at("weights"));
+    if (json.contains("records")) manifest.records = record_lines_from(json.at("records"));
     return manifest;
   });
 }
@@ -143,7 +145,7 @@ std::string identity_of(const Manifest& manifest) {
 }
 
 void write_manifest(const fs::path& folder, const Manifest& manifest) {
-  write_file_atomically(folder / kManifest, to_json(manifest));
+  write_file_atomically(folder / kManifestFile, to_json(manifest));
 }
 
 std::string cpu_name() {

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "engine/checksum.h"
+#include "engine/record_file.h"
 
 namespace isoloss {
 
@@ -42,7 +42,8 @@ struct Manifest {
   std::string cpu, gpu;  ///< names of the hardware; empty: none
   std::string version, commit, compiler;
   RunStatus status = RunStatus::running;
-  std::optional<FileDigest> weights;  ///< of model.safetensors, once the run is finished
+  std::optional<FileDigest> weights;   ///< of model.safetensors, once the run is finished
+  std::optional<RecordLines> records;  ///< all of log.jsonl and eval.jsonl, once the run has finished or diverged
   std::string sweep;  ///< a JSON object {"variant", "class", "scale", "seed", "parts"}; empty: not part of a sweep
 };
 

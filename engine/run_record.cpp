@@ -19,8 +19,6 @@ namespace {
 constexpr const char* kManifest = "manifest.json";
 constexpr const char* kWeights = "model.safetensors";
 constexpr const char* kCheckpoints = "checkpoints";
-constexpr const char* kLog = "log.jsonl";
-constexpr const char* kEvaluations = "eval.jsonl";
 
 /// Shortest text that reads back as the same double; null for what JSON cannot say.
 std::string number(double value) { return std::isfinite(value) ? fmt::format("{}", value) : "null"; }
@@ -47,7 +45,7 @@ namespace {
 
 /// The part of a run's record that is in `folder`, "" without one.
 std::string found_in(const fs::path& folder) {
-  for (const char* name : {kManifest, kLog, kEvaluations, kCheckpoints, kWeights}) {
+  for (const char* name : {kManifest, kLogFile, kEvaluationFile, kCheckpoints, kWeights}) {
     std::error_code ignored;
     if (fs::exists(folder / name, ignored)) return name;
   }
@@ -67,8 +65,8 @@ void expect_one_run(const fs::path& folder, const Manifest& manifest, const Chec
                "one of the run " + mark.run);
   }
   const std::string said_by = checkpoint.description().string();
-  expect_lines(folder / kLog, mark.log, said_by);
-  expect_lines(folder / kEvaluations, mark.evaluations, said_by);
+  expect_lines(folder / kLogFile, mark.lines.log, said_by);
+  expect_lines(folder / kEvaluationFile, mark.lines.evaluations, said_by);
 }
 
 /// Step and loss of the last line of eval.jsonl.
@@ -84,7 +82,7 @@ LastEvaluation last_evaluation(const fs::path& path) {
   const std::string where = path.string() + ", last line";
   const nlohmann::json line = parse_json(text.substr(text.find_last_of('\n') + 1), where, "a JSON object with a step");
   return read_json(where, "an evaluation", [&] {
-    LastEvaluation last{line.at("step").get<std::int64_t>(), std::nullopt};
+    LastEvaluation last{integer_at<std::int64_t>(line, "step"), std::nullopt};
     const auto loss = line.find("val_loss");
     if (loss != line.end() && loss->is_number()) last.val_loss = loss->get<double>();
     return last;
@@ -93,13 +91,25 @@ LastEvaluation last_evaluation(const fs::path& path) {
 
 }  // namespace
 
+void expect_records(const fs::path& folder, const Manifest& manifest) {
+  if (!manifest.records) return;
+  expect_digest(folder / kLogFile, manifest.records->log.digest, kManifest);
+  expect_digest(folder / kEvaluationFile, manifest.records->evaluations.digest, kManifest);
+}
+
+void expect_finished_whole(const fs::path& folder, const Manifest& manifest) {
+  expect_records(folder, manifest);
+  if (manifest.weights) expect_digest(folder / kWeights, *manifest.weights, kManifest);
+}
+
 bool holds_run(const fs::path& folder) { return !found_in(folder).empty(); }
 
-RunRecord::RunRecord(fs::path folder, Manifest manifest)
+// The manifest comes before the cuts: it says of no record any more how it ends.
+RunRecord::RunRecord(fs::path folder, Manifest manifest, Kept bytes)
     : folder_(std::move(folder)),
       manifest_(written(folder_, std::move(manifest))),
-      log_(folder_ / kLog),
-      evaluations_(folder_ / kEvaluations),
+      log_(cut(folder_ / kLogFile, bytes.log)),
+      evaluations_(cut(folder_ / kEvaluationFile, bytes.evaluations)),
       identity_(identity_of(manifest_)) {
   sync_directory(folder_);  // what sync() writes is of no use in files that a power cut leaves without names
 }
@@ -112,24 +122,24 @@ RunRecord RunRecord::create(const fs::path& folder, const Manifest& manifest) {
   fs::create_directories(folder, error);
   if (error) fail_run(folder.string(), "a folder that can be made", error.message());
   sync_directory(folder.has_parent_path() ? folder.parent_path() : fs::path("."));
-  return RunRecord(folder, manifest);
+  return RunRecord(folder, manifest, {});
 }
 
 RunRecord RunRecord::resume(const fs::path& folder, const Checkpoint& checkpoint) {
   Manifest manifest = read_manifest(folder);
-  const fs::path log = folder / kLog, evaluations = folder / kEvaluations;
+  const fs::path log = folder / kLogFile, evaluations = folder / kEvaluationFile;
+  Kept bytes;  // of both before one is cut
   if (checkpoint.state.record) {
     expect_one_run(folder, manifest, checkpoint);
-    cut(log, checkpoint.state.record->log.digest.bytes);
-    cut(evaluations, checkpoint.state.record->evaluations.digest.bytes);
+    const RecordLines& lines = checkpoint.state.record->lines;
+    bytes = {lines.log.digest.bytes, lines.evaluations.digest.bytes};
   } else {
-    const std::uint64_t log_bytes = bytes_until(log, checkpoint.state.step);  // both are read before one is cut
-    cut(evaluations, bytes_until(evaluations, checkpoint.state.step));
-    cut(log, log_bytes);
+    bytes = {bytes_until(log, checkpoint.state.step), bytes_until(evaluations, checkpoint.state.step)};
   }
   manifest.status = RunStatus::running;
   manifest.weights.reset();
-  RunRecord record(folder, std::move(manifest));
+  manifest.records.reset();
+  RunRecord record(folder, std::move(manifest), bytes);
   const LastEvaluation last = last_evaluation(evaluations);
   record.last_evaluated_step_ = last.step, record.last_val_loss_ = last.val_loss;
   record.sync();
@@ -151,6 +161,18 @@ void RunRecord::finish(const FileDigest& weights) {
   Manifest manifest = manifest_;
   manifest.status = RunStatus::finished;
   manifest.weights = weights;
+  end(std::move(manifest));
+}
+
+void RunRecord::end_diverged() {
+  Manifest manifest = manifest_;
+  manifest.status = RunStatus::diverged;
+  end(std::move(manifest));
+}
+
+void RunRecord::end(Manifest manifest) {
+  sync();  // before the manifest speaks of the lines
+  manifest.records = mark().lines;
   update(manifest);
 }
 
@@ -166,6 +188,6 @@ void RunRecord::sync() {
   evaluations_.sync();
 }
 
-RecordMark RunRecord::mark() const { return {identity_, log_.mark(), evaluations_.mark()}; }
+RecordMark RunRecord::mark() const { return {identity_, {log_.mark(), evaluations_.mark()}}; }
 
 }  // namespace isoloss

@@ -41,6 +41,12 @@ struct EvalLine {
 std::string to_json(const LogLine& line);
 std::string to_json(const EvalLine& line);
 
+/// Throws (exit 2) naming the file unless both files of the record are what the manifest says of a run that has ended.
+/// It says nothing of a run under way, or of one of an earlier version.
+void expect_records(const std::filesystem::path& folder, const Manifest& manifest);
+/// As expect_records, and the weights, too.
+void expect_finished_whole(const std::filesystem::path& folder, const Manifest& manifest);
+
 /// True when `folder` already holds a run or the remains of one.
 bool holds_run(const std::filesystem::path& folder);
 
@@ -64,7 +70,9 @@ class RunRecord {
   /// Replaces manifest.json, atomically.
   void update(const Manifest& manifest);
   void set_status(RunStatus status);
-  /// The run is finished, with these weights in model.safetensors.
+  /// The run has diverged: nothing more is written, so the manifest keeps how the record ends.
+  void end_diverged();
+  /// The run is finished, with these weights in model.safetensors; the manifest keeps how the record ends, too.
   void finish(const FileDigest& weights);
 
   /// Appends one line with a single write; a full disk is a run error and leaves no half line behind.
@@ -80,7 +88,12 @@ class RunRecord {
   RecordMark mark() const;
 
  private:
-  RunRecord(std::filesystem::path folder, Manifest manifest);
+  /// Keeps the first bytes of the files that are there.
+  struct Kept {
+    std::uint64_t log = 0, evaluations = 0;
+  };
+  RunRecord(std::filesystem::path folder, Manifest manifest, Kept bytes);
+  void end(Manifest manifest);
   std::filesystem::path folder_;
   Manifest manifest_;
   RecordFile log_, evaluations_;

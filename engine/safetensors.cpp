@@ -61,11 +61,6 @@ nlohmann::json parse_header(std::string_view text, std::string_view where) {
   return header;
 }
 
-std::optional<std::uint64_t> unsigned_value(const nlohmann::json& json) {
-  if (!json.is_number_unsigned()) return std::nullopt;
-  return json.get<std::uint64_t>();
-}
-
 /// One header entry. `data` are the bytes after the header.
 StoredTensor parse_tensor(const std::string& name, const nlohmann::json& entry, std::span<const std::byte> data,
                           std::string_view file) {
@@ -96,7 +91,7 @@ StoredTensor parse_tensor(const std::string& name, const nlohmann::json& entry, 
   const std::uint64_t largest = empty ? std::numeric_limits<std::int64_t>::max() : data.size();
   std::uint64_t count = empty ? 0 : 1;
   for (const nlohmann::json& element : shape) {
-    const std::optional<std::uint64_t> dimension = unsigned_value(element);
+    const std::optional<std::uint64_t> dimension = integer_in<std::uint64_t>(element);
     if (!dimension || *dimension > largest) {
       fail_input(where, "dimensions that the file can hold",
                  dimension ? fmt::format("{}", *dimension) : "another type");
@@ -108,8 +103,8 @@ StoredTensor parse_tensor(const std::string& name, const nlohmann::json& entry, 
 
   const nlohmann::json& offsets = part("data_offsets");
   const bool is_pair = offsets.is_array() && offsets.size() == 2;
-  const std::optional<std::uint64_t> begin = is_pair ? unsigned_value(offsets[0]) : std::nullopt;
-  const std::optional<std::uint64_t> end = is_pair ? unsigned_value(offsets[1]) : std::nullopt;
+  const std::optional<std::uint64_t> begin = is_pair ? integer_in<std::uint64_t>(offsets[0]) : std::nullopt;
+  const std::optional<std::uint64_t> end = is_pair ? integer_in<std::uint64_t>(offsets[1]) : std::nullopt;
   if (!begin || !end || *begin > *end || *end > data.size()) {
     fail_input(where, fmt::format("data_offsets [begin, end] inside the {} bytes of data", data.size()),
                begin && end ? fmt::format("[{}, {}]", *begin, *end) : "something else");

@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-#include "engine/checksum.h"
+#include "kernels/core/checksum.h"
 #include "kernels/core/file.h"
 #include "kernels/core/tensor.h"
 

@@ -93,7 +93,7 @@ void Trainer::write_checkpoint() {
 }
 
 void Trainer::diverged(double loss, double norm) {
-  record_.set_status(RunStatus::diverged);
+  record_.end_diverged();
   const auto unsigned_nan = [](double value) { return std::isnan(value) ? std::abs(value) : value; };  // not "-nan"
   std::string bad = first_not_finite(model_.store(), ParameterStore::Part::gradients);
   if (bad.empty()) bad = first_not_finite(model_.store(), ParameterStore::Part::values);
@@ -138,8 +138,10 @@ RunStatus Trainer::run() {
     report(*newest);
   }
   const bool complete = state_.step == run.steps && record_.last_evaluated_step() == state_.step;
+  // Nothing was trained: a run that was stopped at once, or one that lacked its weights alone and may hold checkpoints
+  // that a kill kept from being removed.
+  if (state_.step == first_step) write_checkpoint();
   if (!complete) {
-    if (state_.step == first_step) write_checkpoint();
     record_.set_status(RunStatus::interrupted);
     return RunStatus::interrupted;
   }

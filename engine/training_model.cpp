@@ -6,7 +6,7 @@
 #include <set>
 #include <string>
 
-#include "engine/host_memory.h"
+#include "engine/memory_limit.h"
 #include "kernels/core/error.h"
 #include "kernels/core/parallel.h"
 
@@ -68,9 +68,9 @@ std::int64_t fitting_micro_batch(const ModelGraphs& graphs, const RunConfig& con
 void expect_fits(const TrainingPlan& plan, const ModelGraphs& graphs, const RunConfig& config, const Machine& machine) {
   const auto mebi = [](std::size_t bytes) { return static_cast<double>(bytes) / 1048576.0; };
   if (machine.on_host()) {
-    const std::size_t has = host_memory_of_machine();
-    if (plan.total_bytes() > has) {
-      fail_input("memory", fmt::format("a run that fits into the {:.0f} MiB of this machine", mebi(has)),
+    const MemoryLimit limit = memory_limit();
+    if (plan.total_bytes() > limit.bytes) {
+      fail_input("memory", fmt::format("a run that fits into the {:.0f} MiB of {}", mebi(limit.bytes), limit.of),
                  fmt::format("one of {:.0f} MiB, as --plan says", mebi(plan.total_bytes())));
     }
     return;

@@ -26,8 +26,8 @@ nlohmann::ordered_json json_of(const ConfigValue& value) {
 /// Nothing when JSON holds a type that no key takes.
 std::optional<ConfigValue> value_of(const nlohmann::json& json) {
   if (json.is_boolean()) return ConfigValue(json.get<bool>());
-  if (json.is_number_unsigned() && json.get<std::uint64_t>() >> 63 != 0) return std::nullopt;
-  if (json.is_number_integer()) return ConfigValue(json.get<std::int64_t>());
+  if (const auto whole = integer_in<std::int64_t>(json)) return ConfigValue(*whole);
+  if (json.is_number_integer()) return std::nullopt;
   if (json.is_number_float()) return ConfigValue(json.get<double>());
   if (json.is_string()) return ConfigValue(json.get<std::string>());
   if (!json.is_array()) return std::nullopt;

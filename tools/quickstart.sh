@@ -47,7 +47,7 @@ say "Building in $build"
 # The cuda device only where there is a GPU, and for that GPU alone: its kernels take longer to compile than all else.
 cuda=(-DISOLOSS_CUDA=OFF)
 if nvidia-smi -L >/dev/null 2>&1; then cuda=(-DISOLOSS_CUDA=AUTO -DCMAKE_CUDA_ARCHITECTURES=native); fi
-configure "$build" -DISOLOSS_TESTS=OFF "${cuda[@]}"
+configure "$build" -DISOLOSS_TESTS=OFF -DISOLOSS_UNITY=ON "${cuda[@]}"
 cmake --build "$build" --parallel "$(nproc)" --target tokenize train sweep ceg evaluate generate >&2
 programs=$build/bin
 

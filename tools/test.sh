@@ -18,7 +18,7 @@ fi
 build=${ISOLOSS_BUILD_DIR:-build}
 install_dependencies
 say "Building in $build"
-configure "$build" -DISOLOSS_TESTS=ON -DISOLOSS_CUDA=AUTO
+configure "$build" -DISOLOSS_TESTS=ON -DISOLOSS_CUDA=AUTO -DISOLOSS_UNITY=ON
 cmake --build "$build" --parallel "$(nproc)" >&2
 say "Testing"
 # Those that use all processors, or measure, run alone (tests/CMakeLists.txt).

@@ -160,6 +160,17 @@ MappedFile::MappedFile(MappedFile&& other) noexcept
       size_(std::exchange(other.size_, 0)),
       entry_(std::exchange(other.entry_, nullptr)) {}
 
+std::vector<fs::path> entries_of(const fs::path& folder) {
+  std::vector<fs::path> entries;
+  std::error_code problem;
+  fs::directory_iterator at(folder, problem);
+  for (; !problem && at != fs::directory_iterator(); at.increment(problem)) entries.push_back(at->path());
+  // A step that fails turns the iterator into the end.
+  if (problem) fail_input(folder.string(), "a folder that can be read", problem.message());
+  std::ranges::sort(entries);
+  return entries;
+}
+
 void sync_directory(const fs::path& directory) {
   const Descriptor folder{::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
   if (folder.value >= 0) ::fsync(folder.value);  // not every file system can; the rename itself has succeeded

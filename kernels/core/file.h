@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace isoloss {
 
@@ -60,6 +61,10 @@ class MappedFile {
   std::size_t size_ = 0;
   MapEntry* entry_ = nullptr;
 };
+
+/// What a folder holds, in order of name. Throws (exit 2) when it is not there or cannot be read to its end. It is
+/// closed again when this returns.
+std::vector<std::filesystem::path> entries_of(const std::filesystem::path& folder);
 
 /// fsync of a folder, so that a rename inside it survives a power cut.
 void sync_directory(const std::filesystem::path& directory);

@@ -29,7 +29,28 @@ namespace {
 
 constexpr const char* kLock = "run.lock";
 constexpr const char* kHolder = "run.holder";
-constexpr const char* kClaim = "run.holder.claim";  ///< held while a dead holder's file is replaced
+
+/// Open until it is closed or released.
+class Descriptor {
+ public:
+  explicit Descriptor(int descriptor) : descriptor_(descriptor) {}
+  ~Descriptor() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return descriptor_; }
+  int release() { return std::exchange(descriptor_, -1); }
+
+ private:
+  int descriptor_;
+};
+
+int open_lock(const fs::path& path) {
+  const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (descriptor < 0) fail_run(path.string(), "a writable file", std::strerror(errno));
+  return descriptor;
+}
 
 int flock_once(int descriptor) {
   while (::flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
@@ -46,16 +67,6 @@ bool is_local(int descriptor) {
   struct statfs status {};
   return ::fstatfs(descriptor, &status) == 0 &&
          std::ranges::find(local, static_cast<unsigned long>(status.f_type)) != local.end();
-}
-
-/// Whether a mounted file system hands flock to its server, by its type and its options in /proc/self/mountinfo.
-bool asks_server(const std::string& type, const std::string& options) {
-  const auto has = [&options](std::string_view option) {
-    return ("," + options + ",").find(fmt::format(",{},", option)) != std::string::npos;
-  };
-  if (type == "nfs" || type == "nfs4") return !has("nolock") && !has("local_lock=all") && !has("local_lock=flock");
-  if (type == "lustre") return has("flock");
-  return type == "ceph" || type == "gpfs";
 }
 
 bool reaches_all_hosts(int descriptor) {
@@ -101,19 +112,21 @@ bool create_exclusively(const fs::path& path, const std::string& text) {
   fail_run(path.string(), "room to write the file", std::strerror(error));
 }
 
-/// Replaces the file of a holder that is gone, unless another process was quicker.
-bool take_over(const fs::path& folder, const LockHolder& gone, const LockHolder& self) {
-  const fs::path holder = folder / kHolder, claim = folder / kClaim;
-  if (!create_exclusively(claim, to_text(self))) {
-    const auto other = read_holder(claim);
-    if (!other || presence_of(*other) != Presence::gone) return false;
-    ::unlink(claim.c_str());
-    if (!create_exclusively(claim, to_text(self))) return false;
-  }
-  const auto now = read_holder(holder);  // again, now that nobody else replaces it
+/// The kernel's lock on the namespace that numbers this process: no file system has to know it, and it ends with its
+/// process. -1 where another process has it, or the system lacks it.
+int lock_process_numbers() {
+  Descriptor numbers(::open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC));
+  return numbers.get() >= 0 && flock_once(numbers.get()) == 0 ? numbers.release() : -1;
+}
+
+/// Replaces the file of a holder that is gone, unless another process was quicker. Whoever may replace it sees the same
+/// process numbers, so one lock keeps all of them apart.
+bool take_over(const fs::path& folder, const LockHolder& gone, const LockHolder& self, const LockSystem& system) {
+  const Descriptor lock(system.lock_numbers());
+  if (lock.get() < 0) return false;
+  const auto now = read_holder(folder / kHolder);  // again, now that nobody else replaces it
   const bool still = now && now->is_process_of(gone);
-  if (still) write_file_atomically(holder, to_text(self));
-  ::unlink(claim.c_str());
+  if (still) write_file_atomically(folder / kHolder, to_text(self));
   return still;
 }
 
@@ -150,7 +163,7 @@ Attempt attempt(const fs::path& folder, int descriptor, const LockSystem& system
   if (create_exclusively(folder / kHolder, to_text(self))) {
     result.held = true;
   } else if (result.holder && presence_of(*result.holder) == Presence::gone) {
-    result.held = take_over(folder, *result.holder, self);
+    result.held = take_over(folder, *result.holder, self, system);
   }
   return result;
 }
@@ -165,24 +178,6 @@ std::string text_of(const Attempt& attempt, const fs::path& folder) {
   return text;
 }
 
-/// `run.lock`, open until it is closed or released.
-class OpenLock {
- public:
-  explicit OpenLock(const fs::path& path) : descriptor_(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644)) {
-    if (descriptor_ < 0) fail_run(path.string(), "a writable file", std::strerror(errno));
-  }
-  ~OpenLock() {
-    if (descriptor_ >= 0) ::close(descriptor_);
-  }
-  OpenLock(const OpenLock&) = delete;
-  OpenLock& operator=(const OpenLock&) = delete;
-  int get() const { return descriptor_; }
-  int release() { return std::exchange(descriptor_, -1); }
-
- private:
-  int descriptor_;
-};
-
 /// True when nothing but the lock is in the folder.
 bool is_bare(const fs::path& folder) {
   std::error_code ignored;
@@ -192,7 +187,16 @@ bool is_bare(const fs::path& folder) {
 
 }  // namespace
 
-LockSystem lock_system() { return {flock_once, reaches_all_hosts}; }
+bool asks_server(const std::string& type, const std::string& options) {
+  const auto has = [&options](std::string_view option) {
+    return ("," + options + ",").find(fmt::format(",{},", option)) != std::string::npos;
+  };
+  if (type == "nfs" || type == "nfs4") return !has("nolock") && !has("local_lock=all") && !has("local_lock=flock");
+  if (type == "lustre") return has("flock");
+  return type == "ceph" || type == "gpfs";
+}
+
+LockSystem lock_system() { return {flock_once, reaches_all_hosts, lock_process_numbers}; }
 
 FolderLock::FolderLock(const fs::path& folder, const LockOptions& options) : folder_(folder) {
   using Clock = std::chrono::steady_clock;
@@ -201,7 +205,7 @@ FolderLock::FolderLock(const fs::path& folder, const LockOptions& options) : fol
     std::error_code problem;  // inside the loop: a holder that leaves may remove the folder
     made_folder_ = fs::create_directories(folder, problem) || made_folder_;
     if (problem) fail_run(folder.string(), "a folder that can be made", problem.message());
-    OpenLock file(folder / kLock);
+    Descriptor file(open_lock(folder / kLock));
     const Attempt tried = attempt(folder, file.get(), options.system);
     if (!tried.missing.empty() && !std::exchange(told, true)) {
       options.warn(fmt::format("{}: the file system has no locks ({}); the file {} keeps other processes out",

@@ -4,8 +4,9 @@
 // however that ends. `run.holder` says who that is. Where flock is missing, or may keep out the processes of this host
 // only (NFS with local locks, Lustre mounted without `flock`, file systems that are not known here), `run.holder` is
 // the lock, too: it is made exclusively. A holder of this host that is gone is told by its process id and start time,
-// and its file is taken over. One of another host cannot be seen from here: its file is never taken because time has
-// passed.
+// and its file is taken over. Only processes that share its process numbers can tell that, so they take over one at a
+// time by a lock of the kernel that they all run on, which leaves nothing behind. One of another host cannot be seen
+// from here: its file is never taken because time has passed.
 #pragma once
 
 #include <sys/types.h>
@@ -20,8 +21,12 @@ namespace isoloss {
 struct LockSystem {
   std::function<int(int descriptor)> flock;       ///< exclusive, without waiting: 0, or the number of the error
   std::function<bool(int descriptor)> is_shared;  ///< whether flock is known to reach every host that sees the file
+  std::function<int()> lock_numbers;  ///< the lock of those who share this process's numbers: until closed; -1: taken
 };
 LockSystem lock_system();
+
+/// Whether a mounted file system hands flock to its server, by its type and its options in /proc/self/mountinfo.
+bool asks_server(const std::string& type, const std::string& options);
 
 struct LockOptions {
   double wait_seconds = 0;                                               ///< for a holder that is about to leave

@@ -18,7 +18,7 @@ constexpr int kWarps = 8;
 constexpr int kExpertSlots = static_cast<int>(kMostExperts);
 constexpr int kLaneExperts = kExpertSlots / kWarp;  // lane l holds the experts l, l + 32, …
 constexpr int kChoices = static_cast<int>(kMostChoices);
-constexpr int kChunk = static_cast<int>(kGatingChunk);
+constexpr int kTokenChunk = static_cast<int>(kGatingChunk);
 static_assert(kExpertSlots == kSortKeys);
 
 struct GatingShape {
@@ -99,9 +99,9 @@ __global__ void __launch_bounds__(kWarp* kWarps)
   const int thread = warp * kWarp + lane;
   counts[thread] = 0;
   __syncthreads();
-  const std::int64_t first = std::int64_t{blockIdx.x} * kChunk;
+  const std::int64_t first = std::int64_t{blockIdx.x} * kTokenChunk;
   float sum[kLaneExperts] = {};
-  for (std::int64_t token = first + warp; token < first + kChunk && token < shape.tokens; token += kWarps) {
+  for (std::int64_t token = first + warp; token < first + kTokenChunk && token < shape.tokens; token += kWarps) {
     float logit[kLaneExperts], probability[kLaneExperts];
     load_logits(shape, logits + token * shape.experts, logit);
     probabilities_of(shape, logit, probability);
@@ -154,11 +154,11 @@ __global__ void __launch_bounds__(kExpertSlots)
 __global__ void __launch_bounds__(kExpertSlots)
     scatter_choices(GatingShape shape, const std::int32_t* experts, const std::int32_t* bases,
                     std::int32_t* permutation, std::int32_t* inverse) {
-  SHARED(int, chosen, [kChunk * kChoices]);
+  SHARED(int, chosen, [kTokenChunk * kChoices]);
   const int e = static_cast<int>(threadIdx.x);
-  const std::int64_t first = std::int64_t{blockIdx.x} * kChunk * shape.choices;
+  const std::int64_t first = std::int64_t{blockIdx.x} * kTokenChunk * shape.choices;
   const std::int64_t left = shape.tokens * shape.choices - first;
-  const int here = static_cast<int>(left < kChunk * shape.choices ? left : kChunk * shape.choices);
+  const int here = static_cast<int>(left < kTokenChunk * shape.choices ? left : kTokenChunk * shape.choices);
   for (int i = e; i < here; i += kExpertSlots) chosen[i] = experts[first + i];
   __syncthreads();
   if (e >= shape.experts) return;

@@ -169,8 +169,22 @@ TEST_CASE("warnings: each for its own cause and for nothing else") {
     CHECK(warned(runs, WarningKind::identical_curves) ==
           std::vector<std::string>{
               "scale `default`: the curve of `v` seed 0 equals that of `baseline` seed 0 bit for bit"});
+    auto third = runs[0];  // one warning for each curve that was there before, not for each pair
+    third.seed = 5;
+    runs.push_back(third);
+    CHECK(warned(runs, WarningKind::identical_curves).size() == 2);
+    runs.pop_back();
     runs[1].points[7].val_loss = std::nextafter(runs[1].points[7].val_loss, 0.0);
     CHECK(warned(runs, WarningKind::identical_curves).empty());
+  }
+  SUBCASE("losses that no text has") {
+    auto runs = clean;
+    CHECK(warned(runs, WarningKind::record).empty());
+    runs[1].points[3].val_loss = 0;
+    const auto texts = warned(runs, WarningKind::record);
+    REQUIRE(texts.size() == 1);
+    CHECK(texts[0].find("1 of " + std::to_string(steps.size()) + " losses of `v` seed 0 are not above 0, 0 at step") !=
+          std::string::npos);
   }
   SUBCASE("a baseline that rises at the end") {
     auto runs = clean;

@@ -234,6 +234,17 @@ TEST_CASE("reached by the variant's first evaluation: at least; by the baseline'
   CHECK_FALSE(w.reverse->bound->at_least);
   CHECK(w.reverse->bound->value == doctest::Approx(0.25));
 
+  // One seed that was there at once is enough, whichever it is.
+  for (const double first : {3.7, 3.9}) {
+    const Analysis seeds =
+        analyse({make_run("baseline", 1, steps, falling(4.0)), make_run("baseline", 2, steps, falling(4.0)),
+                 make_run("v", 1, steps, falling(first)), make_run("v", 2, steps, falling(3.7 + 3.9 - first))},
+                one_axis());
+    CHECK_FALSE(row_of(seeds, "v").ceg);
+    REQUIRE(row_of(seeds, "v").bound);
+    CHECK(row_of(seeds, "v").bound->at_least);
+  }
+
   Options options = one_axis();
   options.target = 4.2;  // under which the baseline begins, and which `w` reaches at 300
   const Analysis high =

@@ -69,7 +69,9 @@ TEST_CASE("a row's line number counts the line ends inside its predecessors' quo
 TEST_CASE("malformed CSV ends in one line that names file and line") {
   const std::pair<std::string, std::string> cases[] = {
       {"", "[t.csv] expected a header line, got an empty file"},
-      {"variant,step\n", "[t.csv:1] expected a column `val_loss`, got none"},
+      {"variant,step\n", "[t.csv:1] expected a column `val_loss`, got `variant,step`"},
+      {"variant,step,val_loss,parts\na,1,2,b;c;b\n", "[t.csv:2] expected each part once, got `b` twice"},
+      {"variant;step;val_loss\n", "[t.csv:1] expected a column `step`, got `variant;step;val_loss`"},
       {"variant,step,step,val_loss\n", "[t.csv:1] expected each column once, got `step` twice"},
       {kHeader, "[t.csv] expected at least one line with a val_loss, got none"},
       {kHeader + "a,1,2\na,2\n", "[t.csv:3] expected 3 cells as in the header, got 2"},
@@ -312,5 +314,6 @@ TEST_CASE("paths without runs, and one run twice") {
           read_runs({csv, copy}, CsvLayout::isoloss);
         }) == "[" + copy.string() +
                   "] expected one run for each variant, scale and seed, got variant `a` scale `default` seed 0 a "
-                  "second time");
+                  "second time, after " +
+                  csv.string());
 }

@@ -5,6 +5,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "kernels/core/file.h"
+#include "kernels/core/sealed_json.h"
 #include "synthetic.h"
 #include "tests/harness/files.h"
 
@@ -183,6 +185,38 @@ TEST_CASE("a run that a sweep has planned and that is nowhere is missed") {
   put_file(folder / "sweep.json", R"({"runs": 1})");
   CHECK(input_error([&] { read_runs({folder.path()}, CsvLayout::isoloss); }).find("an array for `runs`") !=
         std::string::npos);
+}
+
+TEST_CASE("a manifest or a record that has changed since the run ended is an error that names it") {
+  const TemporaryFolder folder;
+  const fs::path path = folder / "manifest.json", record = folder / "eval.jsonl";
+  const std::string changed = evaluation(0, 9) + evaluation(10, 4) + evaluation(20, 3) + evaluation(30, 1);
+  const auto error_with = [&](const std::string& lines, const std::function<void(nlohmann::ordered_json&)>& change) {
+    put_run(folder.path(), {.record = kWhole});
+    auto manifest = nlohmann::ordered_json::parse(read_file(path));
+    Xxh64 checksum;
+    checksum.update(kWhole.data(), kWhole.size());
+    manifest["records"]["eval.jsonl"] = to_json(FileDigest{kWhole.size(), checksum.value()});
+    seal(manifest, "status");
+    change(manifest);
+    put_file(path, manifest.dump(2));
+    put_file(record, lines);
+    return input_error([&] { read_run_folder(folder.path()); });
+  };
+  const auto nothing = [](nlohmann::ordered_json&) {};
+  const std::string said = "[" + record.string() + "] expected ";
+  CHECK(error_with(kWhole, nothing).empty());
+  CHECK(error_with(changed, nothing).starts_with(said + "the checksum "));
+  CHECK(error_with(kWhole + "\n", nothing).starts_with(said + std::to_string(kWhole.size()) + " bytes"));
+  CHECK(error_with(kWhole, [](auto& m) {
+          m["sweep"]["seed"] = 2;
+        }).starts_with("[" + path.string() + "] expected values of the checksum "));
+  CHECK(error_with(kWhole, [](auto& m) {
+          m["records"] = 3, m.erase("xxh64");
+        }).starts_with("[" + path.string() + "] expected the manifest of a run, got an error: "));
+  CHECK(error_with(kWhole, [](auto& m) { m["status"] = "interrupted"; }).empty());  // under no seal
+  // What earlier versions wrote says nothing of that kind.
+  CHECK(error_with(changed, [](auto& m) { m.erase("records"), m.erase("xxh64"); }).empty());
 }
 
 TEST_CASE("the manifest's tokenizer and training data are read") {

@@ -9,7 +9,7 @@ using namespace isoloss::test;
 
 namespace {
 
-Options one_axis() {
+Options seeded_on_one_axis() {
   Options options = options_for();
   options.cost = Cost::steps;
   return options;
@@ -21,7 +21,7 @@ double log_ceg_of(const std::vector<Run>& runs, const std::vector<std::int64_t>&
   for (const Run& run : runs) {
     if (std::find(seeds.begin(), seeds.end(), run.seed) != seeds.end()) taken.push_back(run);
   }
-  const Analysis analysis = analyse(taken, one_axis());
+  const Analysis analysis = analyse(taken, seeded_on_one_axis());
   const Row& row = row_of(analysis, "v");
   return std::log(row.ceg ? *row.ceg : *row.auxiliary);
 }
@@ -51,7 +51,7 @@ TEST_CASE("a `final` target is read anew from every resample of the seeds") {
                             [&](double step) { return 2 + 12 * std::pow(luck[s] * (1 + 0.1 * s) * step, -0.4); }));
   }
   const Analysis analysis = analyse(runs, [] {
-    Options options = one_axis();
+    Options options = seeded_on_one_axis();
     options.resamples = 20000;
     return options;
   }());
@@ -67,7 +67,7 @@ TEST_CASE("a `final` target is read anew from every resample of the seeds") {
   // 20,000 draws know a standard error to half a percent.
   CHECK(std::log(row.interval->high / *row.ceg) == doctest::Approx(reach).epsilon(0.02));
   // A target that is held fixed would give another answer by far: the test sees which it is.
-  Options fixed = one_axis();
+  Options fixed = seeded_on_one_axis();
   fixed.target = *row.target, fixed.resamples = 20000;
   const Analysis held = analyse(runs, fixed);
   CHECK(std::abs(std::log(std::log(row_of(held, "v").interval->high / *row.ceg) / reach)) > 0.2);
@@ -82,7 +82,7 @@ TEST_CASE("the detectable slope adds the quantile of 80 % power to that of the i
     runs.push_back(make_run("baseline", 1, even_steps(60, length / 60), power_law(1), scale));
     runs.push_back(make_run("v", 1, even_steps(60, length / 60), power_law(cegs[k]), scale));
   }
-  const Analysis analysis = analyse(runs, one_axis());
+  const Analysis analysis = analyse(runs, seeded_on_one_axis());
   const ScaleFit& fit = analysis.scale_fits.at(0);
   REQUIRE(fit.slope_interval);
   REQUIRE(fit.detectable_slope);
@@ -105,7 +105,7 @@ TEST_CASE("without an A/A arm the noise floor is that of two independent samples
   // all three are then read at one loss, where their costs differ by their luck. Curvature between points adds a
   // percent.
   const double reach = 2.7764 * std::sqrt(2 * variance(logs) / 3);
-  const Analysis analysis = analyse(runs, one_axis());
+  const Analysis analysis = analyse(runs, seeded_on_one_axis());
   REQUIRE(analysis.noise_floor.at(0).interval);
   CHECK(std::log(analysis.noise_floor[0].interval->high) == doctest::Approx(reach).epsilon(0.01));
   CHECK(std::log(analysis.noise_floor[0].interval->low) == doctest::Approx(-reach).epsilon(0.01));

@@ -63,6 +63,7 @@ TEST_CASE("another encoding is noticed, a stray byte is not") {
   CHECK(other_encoding(good) == good.size());
   CHECK(other_encoding(good + "\xff") == good.size() + 1);
   CHECK(other_encoding("plain ASCII") == 11);
+  CHECK(other_encoding("one \xc3\xa9 and one \xe9 are a mistake, not an encoding") == 47);
   CHECK(other_encoding("the caf\xe9 of na\xefve people") == 7);
   const std::string cut = std::string(kHeadBytes - 1, 'x') + "\xc3";
   CHECK(other_encoding(cut) == cut.size());

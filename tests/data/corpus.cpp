@@ -15,7 +15,7 @@ namespace isoloss {
 namespace fs = std::filesystem;
 
 namespace {
-struct Collect final : DocumentSink {
+struct CollectPieces final : DocumentSink {
   void text(std::string_view piece) override { open += piece; }
   void end_document() override { documents.push_back(std::exchange(open, {})); }
   std::string open;
@@ -23,7 +23,7 @@ struct Collect final : DocumentSink {
 };
 
 std::vector<std::string> documents_of(Corpus& corpus) {
-  Collect sink;
+  CollectPieces sink;
   REQUIRE(corpus.read(sink, [](std::uint64_t done, std::uint64_t total) {
     CHECK(done <= total);
     return true;
@@ -32,7 +32,7 @@ std::vector<std::string> documents_of(Corpus& corpus) {
 }
 /// Outside of any assertion, which would catch what reading throws.
 void read_all(const std::filesystem::path& file) {
-  Collect sink;
+  CollectPieces sink;
   Corpus({file.string()}, CorpusOptions{}).read(sink, [](std::uint64_t, std::uint64_t) { return true; });
 }
 }  // namespace

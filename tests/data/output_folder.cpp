@@ -5,10 +5,12 @@
 #include <sys/wait.h>
 
 #include <map>
+#include <set>
 
 #include "data/meta.h"
 #include "kernels/core/philox.h"
 #include "tests/data/temporary.h"
+#include "tests/harness/system_calls.h"
 #include "tools/common/program.h"
 #include "tools/tokenize/tokenize.h"
 
@@ -119,6 +121,29 @@ TEST_CASE_FIXTURE(Place, "file by file: stopped after any step, every program re
   }
   run_step(steps.back());
   CHECK(files_of(out) == with(kNew, "notes.txt", "mine"));
+}
+
+TEST_CASE_FIXTURE(Place, "a power cut at any moment leaves no new meta.json without the files that it lists") {
+  const auto follow = [&](const fs::path& at) {
+    CAPTURE(at.string());
+    std::set<fs::path> unnamed;  // folders with names that no fsync has followed
+    const test::SystemCalls recorded;
+    replace(at);
+    int shown = 0;
+    for (const test::SystemCall& call : recorded.all()) {
+      if (call.name == "fsync") unnamed.erase(call.path);
+      if (call.name != "rename") continue;
+      const bool shows = call.to == at || (call.to == at / "meta.json" && call.path.extension() != ".tmp");
+      if (shows) ++shown, CHECK(unnamed.empty());
+      unnamed.insert(call.to.parent_path());
+    }
+    CHECK(shown == 1);
+    CHECK(unnamed.empty());
+  };
+  follow(folder.path() / "made");
+  follow(out);
+  folder.write("out/notes.txt", "mine");  // now file by file
+  follow(out);
 }
 
 TEST_CASE_FIXTURE(Place, "what a killed run left is removed, and nothing else") {

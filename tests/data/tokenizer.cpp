@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "data/bpe_trainer.h"
+#include "data/meta.h"
 #include "data/pretokenize.h"
 #include "data/stories.h"
 #include "kernels/core/philox.h"
@@ -193,6 +194,20 @@ TEST_CASE("tokenizer.json: saved and loaded again, the ids are the same") {
     CHECK(encode(loaded, text) == encode(original, text));
     CHECK(tokenizer_json(loaded.vocabulary()) == tokenizer_json(original.vocabulary()));
   }
+}
+
+TEST_CASE(
+    "a tokenizer.json beside shards says what they were made with where no meta.json does, for any tokenizer too") {
+  const TemporaryFolder folder;
+  const auto shard = folder.path() / "train.bin";
+  CHECK(tokenizer_beside(shard, false).empty());
+  load_tokenizer("bytes").save(folder.path() / "tokenizer.json");
+  const std::string identity = tokenizer_identity(folder.path() / "tokenizer.json");
+  CHECK(identity.size() == 64);
+  for (const bool any : {false, true}) CHECK(tokenizer_beside(shard, any) == identity);
+  folder.write("meta.json", R"({"tokenizer_sha256": "another"})");
+  CHECK(tokenizer_beside(shard, true) == "another");
+  CHECK(contains(input_error([&] { tokenizer_beside(shard, false); }), "--any-tokenizer takes it"));
 }
 
 TEST_CASE("foreign and hostile tokenizer files are refused with their reason") {

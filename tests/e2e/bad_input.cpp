@@ -83,6 +83,7 @@ TEST_CASE("train: bad configurations and data") {
        2,
        "4096001 tokens"},
       {"weights for a run that goes on", {"--resume", "--init-from", "w.safetensors"}, 2, "--init-from"},
+      {"weights without a name", {"--init-from", ""}, 2, "[--init-from] expected "},
       {"missing weights", {"--init-from", workspace.path("none.safetensors")}, 2, "none.safetensors"},
       {"foreign weights", {"--init-from", workspace.path("foreign.bin")}, 2, "foreign.bin"},
       {"resume without a run", {"--resume"}, 2, "manifest.json"},
@@ -95,6 +96,11 @@ TEST_CASE("train: bad configurations and data") {
   check_bad({program("train"), workspace.path("broken.toml")}, 2, "broken.toml");
   check_bad({program("train"), workspace.path("cycle.toml")}, 2, "cycle.toml");
   check_bad({program("train"), "no-such-preset"}, 2, "no-such-preset");
+  check_bad({program("train"), "nano", "--out", ""}, 2, "[--out] expected ");
+  check_bad({program("generate"), "--run", ""}, 2, "[--run] expected ");
+  for (const std::string option : {"--run", "--weights", "--config", "--data"}) {
+    check_bad({program("evaluate"), option, ""}, 2, "[" + option + "] expected ");
+  }
 }
 
 TEST_CASE("an output folder that cannot be written is a runtime error") {

@@ -70,6 +70,42 @@ TEST_CASE("evaluate names the parameter that is not finite") {
   }
 }
 
+TEST_CASE("a finished run is only called so with its weights and its record as they were") {
+  const Workspace workspace;
+  REQUIRE(run(workspace.train("run", {"--quiet"})).exit_code == 0);
+  const auto resumed = [&] { return run(workspace.train("run", {"--resume"})); };
+  CHECK(resumed().exit_code == 0);
+  for (const char* name : {"log.jsonl", "eval.jsonl", "model.safetensors"}) {
+    const fs::path file = workspace.path("run/" + std::string(name));
+    const std::string whole = read_file(file);
+    put_file(file, whole.substr(0, whole.rfind('\n', whole.size() - 2) + 1));
+    const ProcessResult result = resumed();
+    CHECK(result.exit_code == 2);
+    CHECK_MESSAGE(ends_with_one_error(result.err), result.err);
+    CHECK_MESSAGE(result.err.find(file.string() + "] expected ") != std::string::npos, result.err);
+    put_file(file, whole);
+  }
+  std::string lines = read_file(workspace.path("run/eval.jsonl"));
+  char& digit = lines[lines.rfind("\"val_loss\":") + 13];
+  digit = digit == '9' ? '8' : '9';
+  put_file(workspace.path("run/eval.jsonl"), lines);
+  const ProcessResult curves = run({program("ceg"), workspace.path("run"), "--baseline", "run"});
+  CHECK(curves.exit_code == 2);
+  CHECK_MESSAGE(curves.err.find("eval.jsonl] expected the checksum ") != std::string::npos, curves.err);
+}
+
+TEST_CASE("a sweep takes no run for finished whose record has changed") {
+  const Workspace workspace;
+  workspace.write_suite(10);
+  REQUIRE(run(workspace.sweep("out")).exit_code == 0);
+  REQUIRE(run(workspace.sweep("out")).exit_code == 0);
+  const fs::path log = workspace.path("out/a/rope/seed2/log.jsonl");
+  put_file(log, read_file(log) + "\n");
+  const ProcessResult result = run(workspace.sweep("out"));
+  CHECK(result.exit_code == 2);
+  CHECK_MESSAGE(result.err.find(log.string() + "] expected ") != std::string::npos, result.err);
+}
+
 TEST_CASE("a run that was killed before its first checkpoint starts anew, with --resume and without") {
   const Workspace workspace;
   REQUIRE(run(workspace.train("whole", {"--quiet"})).exit_code == 0);

@@ -317,18 +317,20 @@ TEST_CASE("a run does not go on with other data under the same names") {
   const Workspace workspace;
   REQUIRE(run(workspace.train("run")).exit_code == 0);
   pretend_unfinished(workspace.path("run"));
-  const std::string shard = workspace.tokens() + "/train_000000.bin";
-  const std::string before = read_file(shard);
-  std::string changed = before;
-  changed.replace(changed.size() - 2, 2, before.ends_with("a\0"s) ? "b\0"s : "a\0"s);
-  write_file_atomically(shard, changed);
-  const ProcessResult resumed = run(workspace.train("run", {"--resume"}));
-  CHECK(resumed.exit_code == 2);
-  CHECK_MESSAGE(ends_with_one_error(resumed.err), resumed.err);
-  CHECK_MESSAGE(resumed.err.find("expected the data that the run was started with, got other data: data.train, file 1 "
-                                 "was train_000000.bin of SHA-256 ") != std::string::npos,
-                resumed.err);
-  write_file_atomically(shard, before);
+  for (const std::string split : {"train", "val"}) {
+    const std::string shard = workspace.tokens() + "/" + split + "_000000.bin";
+    const std::string before = read_file(shard);
+    std::string changed = before;
+    changed.replace(changed.size() - 2, 2, before.ends_with("a\0"s) ? "b\0"s : "a\0"s);
+    write_file_atomically(shard, changed);
+    const ProcessResult resumed = run(workspace.train("run", {"--resume"}));
+    CHECK(resumed.exit_code == 2);
+    CHECK_MESSAGE(ends_with_one_error(resumed.err), resumed.err);
+    CHECK_MESSAGE(resumed.err.find("expected the data that the run was started with, got other data: data." + split +
+                                   ", file 1 was " + split + "_000000.bin of SHA-256 ") != std::string::npos,
+                  resumed.err);
+    write_file_atomically(shard, before);
+  }
   write_file_atomically(workspace.tokens() + "/tokenizer.json",
                         read_file(workspace.tokens() + "/tokenizer.json") + "\n");
   // The same tokenizer, written otherwise (another one: tokenizers.cpp).

@@ -107,6 +107,10 @@ TEST_CASE("the end of a document ends what is generated, and counts no bytes whe
       run({program("generate"), "--run", workspace.path("run"), "--prompt", "a", "--temperature", "0"});
   REQUIRE_MESSAGE(text.exit_code == 0, text.err);
   CHECK(text.out == "abcd\n\n");
+  // Where nothing is given a document begins; of one token the temperature has nothing to choose from.
+  const ProcessResult whole =
+      run({program("generate"), "--run", workspace.path("run"), "--prompt", "", "--temperature", "50", "--top-k", "1"});
+  CHECK(whole.out == "abcd\n\n");
 
   // Of the window's 33 tokens every sixth ends a text, the first among them: five of its 32 targets.
   const ProcessResult result = run({program("evaluate"), "--run", workspace.path("run"), "--tokens", "32", "--json"});

@@ -88,6 +88,8 @@ TEST_CASE_FIXTURE(TwoTokenizers, "a run meets shards and a tokenizer.json of ano
            "extends = \"nano\"\n[model]\nlayers = 1\nwidth = 16\nheads = 2\ncontext = 16\nvocab = 300\n");
   check_refused({program("evaluate"), "--weights", path("run/model.safetensors"), "--config", path("c.toml"), "--data",
                  path("b/val_000000.bin")});
+  check_refused({program("evaluate"), "--weights", path("run/checkpoints/step_00000002/model.safetensors"), "--config",
+                 path("c.toml"), "--data", path("b/val_000000.bin")});
   check_refused(train("tuned", {"--init-from", path("run/model.safetensors"), "--set",
                                 "data.train=" + path("b/train_*.bin"), "--set", "data.val=" + path("b/val_*.bin")}));
   const ProcessResult begun = run(train("begun", {"--device", "cpu"}));

@@ -123,10 +123,26 @@ TEST_CASE("torn checkpoints are passed over with one line each, in favour of the
   for (const char* text : {"", "{", "{}", "[]", "null", R"({"format":2})", R"({"format":1e999})"}) {
     damage("state.json", [&] { put_file(file("state.json"), text); });
   }
+  for (const char* value : {"20.7", "1e2", "9223372036854775808", "null"}) {
+    damage("state.json step] expected an integer in its range", [&] {
+      std::string text = read_file(file("state.json"));
+      const std::string whole = "\"step\": 20";
+      text.replace(text.find(whole), whole.size(), "\"step\": " + std::string(value));
+      text.replace(text.find("\"format\": 2"), 11, "\"format\": 1");  // which has no checksum
+      put_file(file("state.json"), text);
+    });
+  }
   damage("as the folder's name says", [&] {
     fs::copy_file(run / "checkpoints/step_00000010/state.json", file("state.json"),
                   fs::copy_options::overwrite_existing);
   });
+}
+
+TEST_CASE("checkpoints that cannot be looked at are not none") {
+  const TemporaryFolder run;
+  CHECK_FALSE(latest(run.path()).checkpoint);
+  put_file(run / "checkpoints", "no folder");
+  CHECK(error_of([&] { latest(run.path()); }).starts_with("2 [" + (run / "checkpoints").string() + "] expected"));
 }
 
 TEST_CASE("what a kill leaves behind does no harm") {

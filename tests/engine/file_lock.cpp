@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <csignal>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "kernels/core/file.h"
@@ -116,22 +117,51 @@ TEST_CASE("a holder of this host that is gone is told by its number and its star
       put_file(folder / "run/run.holder", to_text(gone));
       const FolderLock lock(folder / "run", options);
       CHECK(holder_from(read_file(folder / "run/run.holder"))->is_process_of(holder_of(::getpid())));
-      CHECK_FALSE(fs::exists(folder / "run/run.holder.claim"));
       CHECK(error_of_lock(folder / "run", options).starts_with("1 ["));
     }
   }
 }
 
-TEST_CASE("what is being taken over by another process is not taken over twice") {
+TEST_CASE("two processes that both found the same holder gone: one of them follows it") {
   const TemporaryFolder folder;
-  fs::create_directories(folder / "run");
   LockHolder gone = holder_of(::getpid());
   gone.process = dead_process();
+  const LockOptions plain = without_flock(ENOSYS);
+
+  // The second one comes while the first one is about to replace the file.
   put_file(folder / "run/run.holder", to_text(gone));
-  put_file(folder / "run/run.holder.claim", to_text(holder_of(::getppid())));
-  CHECK(error_of_lock(folder / "run", without_flock(ENOSYS)).starts_with("1 ["));
-  put_file(folder / "run/run.holder.claim", to_text(gone));  // it was killed on the way
-  CHECK(error_of_lock(folder / "run", without_flock(ENOSYS)).empty());
+  LockOptions first = plain;
+  first.system.lock_numbers = [&] {
+    const int lock = plain.system.lock_numbers();
+    CHECK(lock >= 0);
+    CHECK(in_child([&] { return error_of_lock(folder / "run", plain).starts_with("1 [") ? 0 : 1; }) == 0);
+    return lock;
+  };
+  CHECK(error_of_lock(folder / "run", first).empty());
+
+  // The second one has looked before the first one followed, and goes on when it has.
+  put_file(folder / "run/run.holder", to_text(gone));
+  std::optional<FolderLock> quicker;
+  LockOptions second = plain;
+  second.system.lock_numbers = [&] {
+    if (!quicker) quicker.emplace(folder / "run", plain);
+    return plain.system.lock_numbers();
+  };
+  CHECK(error_of_lock(folder / "run", second).starts_with("1 ["));
+  REQUIRE(quicker);
+  CHECK(fs::exists(folder / "run/run.holder"));
+
+  // One that was killed on the way leaves nothing that keeps others out.
+  quicker.reset();
+  put_file(folder / "run/run.holder", to_text(gone));
+  LockOptions killed = plain;
+  killed.system.lock_numbers = [&] {
+    [[maybe_unused]] const int lock = plain.system.lock_numbers();
+    ::_exit(9);
+    return -1;
+  };
+  CHECK(in_child([&] { return error_of_lock(folder / "run", killed).empty() ? 0 : 1; }) == 9);
+  CHECK(error_of_lock(folder / "run", plain).empty());
 }
 
 TEST_CASE("a holder of another host or container counts where flock may not reach it, however long ago it was") {
@@ -199,6 +229,64 @@ TEST_CASE("a folder is given to a child, which finds it held for itself and lets
     CHECK(error_of_lock(folder / "run", options).empty());
     ::close(go[0]), ::close(go[1]);
   }
+}
+
+TEST_CASE("a lock on a file that its holder has removed meanwhile is none") {
+  const TemporaryFolder folder;
+  LockOptions options;
+  bool removed = false;
+  options.system.flock = [&](int descriptor) {
+    if (!std::exchange(removed, true)) fs::remove(folder / "run/run.lock");  // between open and flock
+    return lock_system().flock(descriptor);
+  };
+  const FolderLock lock(folder / "run", options);
+  CHECK(fs::exists(folder / "run/run.lock"));
+  CHECK(error_of_lock(folder / "run").starts_with("1 ["));
+}
+
+TEST_CASE("a folder given to a process is not that of a later one of the same number") {
+  const TemporaryFolder folder;
+  fs::create_directories(folder / "run");
+  LockOptions held_by_another;
+  held_by_another.system.flock = [](int) { return EWOULDBLOCK; };
+  LockHolder holder = holder_of(::getpid());
+  holder.given = true;
+  put_file(folder / "run/run.holder", to_text(holder));
+  CHECK(error_of_lock(folder / "run", held_by_another).empty());
+  holder.start -= 1;
+  put_file(folder / "run/run.holder", to_text(holder));
+  CHECK(error_of_lock(folder / "run", held_by_another).starts_with("1 ["));
+}
+
+TEST_CASE("a process that has ended and was not waited for holds nothing; one that may not be asked is there") {
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(0);
+  siginfo_t info;
+  REQUIRE(::waitid(P_PID, static_cast<id_t>(child), &info, WEXITED | WNOWAIT) == 0);
+  CHECK(presence_of(holder_of(child)) == Presence::gone);
+  ::waitpid(child, nullptr, 0);
+  const LockHolder first = holder_of(1);  // of root
+  CHECK(in_child([&] {
+          if (::geteuid() == 0 && ::setuid(65534) != 0) return 2;
+          return presence_of(first) == Presence::here ? 0 : 1;
+        }) == 0);
+}
+
+TEST_CASE("flock reaches other hosts where the mount's options hand it to the server") {
+  for (const char* type : {"nfs", "nfs4"}) {
+    CHECK(asks_server(type, "rw,vers=4.2,local_lock=none,addr=10.0.0.1"));
+    CHECK(asks_server(type, "rw,local_lock=posix"));
+    for (const char* option : {"nolock", "local_lock=all", "local_lock=flock"}) {
+      CHECK_FALSE(asks_server(type, std::string("rw,") + option + ",hard"));
+      CHECK_FALSE(asks_server(type, option));
+    }
+  }
+  CHECK(asks_server("lustre", "rw,flock"));
+  CHECK_FALSE(asks_server("lustre", "rw,localflock"));
+  CHECK_FALSE(asks_server("lustre", "rw"));
+  CHECK(asks_server("ceph", ""));
+  CHECK(asks_server("gpfs", "rw"));
+  CHECK_FALSE(asks_server("fuse.sshfs", "rw"));
 }
 
 TEST_CASE("a killed holder is followed at once") {

@@ -4,9 +4,11 @@
 #include <sys/resource.h>
 
 #include <csignal>
+#include <functional>
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "engine/remains.h"
 #include "kernels/core/file.h"
 #include "tests/harness/files.h"
 
@@ -100,6 +102,96 @@ TEST_CASE("manifest.json has the keys that ceg reads, and reads back the same") 
   CHECK(json["sweep"]["variant"] == "rope");
   CHECK(to_json(read_manifest(folder / "run")) == text);
   CHECK(nlohmann::json::parse(to_json(Manifest())).contains("sweep") == false);
+}
+
+TEST_CASE("a run's identity is of all that decides its figures, and of nothing else") {
+  const std::string run = identity_of(example());
+  const auto changes = [&](const std::function<void(Manifest&)>& change) {
+    Manifest manifest = example();
+    change(manifest);
+    return identity_of(manifest) != run;
+  };
+  CHECK(changes([](Manifest& m) { m.config = R"({"model":{"layers":5},"data":{"train":["a.bin"]}})"; }));
+  CHECK(changes([](Manifest& m) { m.seed -= 1; }));
+  CHECK(changes([](Manifest& m) { m.train[1].sha256 = "ce"; }));
+  CHECK(changes([](Manifest& m) { m.val[0].sha256 = "eg"; }));
+  CHECK(changes([](Manifest& m) { m.tokenizer_sha256 = "12"; }));
+  CHECK(changes([](Manifest& m) { m.eval_sha256 = "0124"; }));
+  CHECK(changes([](Manifest& m) { m.init_file = "model.safetensors", m.init_sha256 = "34"; }));
+  CHECK_FALSE(changes([](Manifest& m) { m.status = RunStatus::finished, m.weights = {10, 20}; }));
+  CHECK_FALSE(changes([](Manifest& m) { m.name = "moved", m.device = "cuda", m.threads = 8, m.sweep.clear(); }));
+}
+
+TEST_CASE("a run that goes on has no finished weights any more, and its record no end") {
+  const TemporaryFolder folder;
+  {
+    RunRecord record = RunRecord::create(folder / "run", example());
+    record.finish({10, 20});
+    CHECK(read_manifest(folder / "run").weights.has_value());
+    CHECK(read_manifest(folder / "run").records.has_value());
+  }
+  { const RunRecord record = RunRecord::resume(folder / "run", unmarked(0)); }
+  CHECK_FALSE(read_manifest(folder / "run").weights.has_value());
+  CHECK_FALSE(read_manifest(folder / "run").records.has_value());
+}
+
+TEST_CASE("the manifest of a run that has ended knows its record to the last byte") {
+  const TemporaryFolder folder;
+  const auto run = folder / "run", eval = run / "eval.jsonl";
+  RunRecord record = RunRecord::create(run, example());
+  write_steps(record, 1, 5);
+  expect_records(run, read_manifest(run));  // of a run under way it says nothing
+  for (const bool diverges : {false, true}) {
+    diverges ? record.end_diverged() : record.finish({10, 20});
+    const Manifest manifest = read_manifest(run);
+    CHECK(manifest.status == (diverges ? RunStatus::diverged : RunStatus::finished));
+    CHECK(manifest.records.value() == record.mark().lines);
+    const auto json = nlohmann::json::parse(read_file(run / "manifest.json"))["records"];
+    CHECK(json["log.jsonl"]["lines"] == 5);
+    CHECK(json["eval.jsonl"]["lines"] == 2);
+    CHECK(json["eval.jsonl"]["bytes"] == read_file(eval).size());
+    expect_records(run, manifest);
+    const std::string whole = read_file(eval);
+    std::string changed = whole;
+    changed.replace(changed.find("4.25"), 4, "4.26");
+    put_file(eval, changed);
+    CHECK(error_of([&] { expect_records(run, manifest); }).starts_with("2 [" + eval.string() + "] expected the check"));
+    put_file(eval, whole);
+  }
+}
+
+TEST_CASE("lines in a file that its path does not lead to any more are a run error") {
+  const TemporaryFolder folder;
+  RunRecord record = RunRecord::create(folder / "run", example());
+  record.append(log_line(1));
+  record.sync();
+  const auto log = folder / "run/log.jsonl";
+  const std::string expected = "1 [" + log.string() + "] expected the file that the run writes, got ";
+  std::filesystem::rename(folder / "run", folder / "moved");
+  CHECK(error_of([&] { record.sync(); }) == expected + "No such file or directory");
+  CHECK(error_of([&] { record.finish({10, 20}); }) == expected + "No such file or directory");
+  std::filesystem::copy(folder / "moved", folder / "run");
+  CHECK(error_of([&] { record.finish({10, 20}); }) == expected + "another one in its place");
+  CHECK(read_manifest(folder / "run").status == RunStatus::running);
+  std::filesystem::remove_all(folder / "run");
+  std::filesystem::rename(folder / "moved", folder / "run");
+  record.finish({10, 20});
+  CHECK(read_manifest(folder / "run").status == RunStatus::finished);
+}
+
+TEST_CASE("only a run that was killed is taken for one stopped before its first checkpoint") {
+  const TemporaryFolder folder;
+  RunRecord record = RunRecord::create(folder / "run", example());
+  CHECK(stopped_before_first_checkpoint(folder / "run"));
+  for (const RunStatus status : {RunStatus::interrupted, RunStatus::diverged, RunStatus::finished}) {
+    record.set_status(status);
+    CHECK_FALSE(stopped_before_first_checkpoint(folder / "run"));
+  }
+  record.set_status(RunStatus::running);
+  put_file(folder / "run/checkpoints/step_00000004.tmp/state.json", "");
+  CHECK(stopped_before_first_checkpoint(folder / "run"));
+  put_file(folder / "run/checkpoints/step_00000004/state.json", "");
+  CHECK_FALSE(stopped_before_first_checkpoint(folder / "run"));
 }
 
 TEST_CASE("status is rewritten in place") {
@@ -203,7 +295,7 @@ TEST_CASE("a resumed record with foreign lines or a broken manifest is an input 
     return error;
   };
   const std::string place = "2 [" + log.string() + ":2", expected = "] expected a JSON object with a step, got ";
-  for (const char* line : {"[1]", "{}", R"({"step":"1"})", R"({"step":1.5})"}) {
+  for (const char* line : {"[1]", "{}", R"({"step":"1"})", R"({"step":1.5})", R"({"step":18446744073709551615})"}) {
     CHECK(error_at(line) == place + expected + line);
   }
   CHECK(error_at("hello") == place + " byte 1" + expected + "a syntax error");
@@ -215,6 +307,13 @@ TEST_CASE("a resumed record with foreign lines or a broken manifest is an input 
     put_file(manifest, text);
     CHECK(error_of([&] { read_manifest(folder / "run"); }).substr(0, 3 + manifest.string().size()) ==
           "2 [" + manifest.string());
+  }
+  for (const char* value : {"3.7", "-1", "1e3", "99999999999999999999", "true"}) {
+    nlohmann::ordered_json changed = nlohmann::ordered_json::parse(whole);
+    changed.erase("xxh64");  // as earlier versions wrote it
+    changed["seed"] = nlohmann::ordered_json::parse(value);
+    put_file(manifest, changed.dump());
+    CHECK(error_of([&] { read_manifest(folder / "run"); }).starts_with("2 [" + manifest.string() + " seed] expected"));
   }
   std::string odd = whole;
   odd.replace(odd.find("running"), 7, "jumping");

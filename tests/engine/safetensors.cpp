@@ -7,7 +7,7 @@
 #include <cstring>
 #include <limits>
 
-#include "engine/checksum.h"
+#include "kernels/core/checksum.h"
 #include "kernels/core/philox.h"
 #include "tests/harness/files.h"
 

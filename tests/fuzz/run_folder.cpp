@@ -5,9 +5,9 @@
 #include <map>
 
 #include "engine/run_record.h"
-#include "engine/sealed_json.h"
 #include "kernels/core/file.h"
 #include "kernels/core/json_text.h"
+#include "kernels/core/sealed_json.h"
 #include "models/config.h"
 #include "tests/fuzz/change.h"
 #include "tools/ceg/curves.h"
@@ -72,6 +72,18 @@ std::string sealed_again(const std::string& text, bool is_manifest) {
   }
 }
 
+/// The manifest of a run that ended with these records.
+std::string manifest_of(const Files& files) {
+  auto json = nlohmann::ordered_json::parse(files.find(kManifest)->second);
+  for (const std::string_view name : {kLog, kEvaluations}) {
+    const std::string& lines = files.find(name)->second;
+    Xxh64 checksum;
+    checksum.update(lines.data(), lines.size());
+    json["records"][std::string(name)].update(to_json(FileDigest{lines.size(), checksum.value()}));
+  }
+  return sealed_again(json.dump(), true);
+}
+
 void expect_finite(const Run& run) {
   for (const Point& point : run.points) {
     fuzz::require(std::isfinite(point.val_loss), "an infinite loss");
@@ -105,6 +117,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const bool is_manifest = &chosen == &files.find(kManifest)->second, is_state = &chosen == &files.find(kState)->second;
   const fuzz::Document document(chosen, choices);
   chosen = (is_manifest || is_state) && !choices.rarely(4) ? sealed_again(document.text, is_manifest) : document.text;
+  const bool is_record = &chosen == &files.find(kLog)->second || &chosen == &files.find(kEvaluations)->second;
+  if (is_record && !choices.rarely(4)) files.find(kManifest)->second = manifest_of(files);
   for (const auto& [name, text] : files) fuzz::put_file(folder / name, text);
 
   fuzz::accepted(document.valid, [&] { (void)configuration_of_run(folder); });

@@ -42,11 +42,13 @@ std::string valid_suite(Choices& choices) {
 }
 
 /// What `train` would read is what was planned.
-void expect_planned(const PlannedRun& run, const std::filesystem::path& out) {
+void expect_planned(const Suite& suite, const PlannedRun& run, const std::filesystem::path& sweep,
+                    const std::filesystem::path& out) {
   const auto file = out / "config.toml";
-  fuzz::put_file(file, run.config_text);
+  const std::string text = config_text(suite, run, sweep);
+  fuzz::put_file(file, text);
   fuzz::require(to_json(load_configuration(file.string()), out) == to_json(run.configuration, out),
-                "the file of a run says something else than its plan: " + run.config_text);
+                "the file of a run says something else than its plan: " + text);
 }
 }  // namespace
 
@@ -69,7 +71,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       }
     }
     fuzz::require(last != nullptr && work_of(last->configuration) > 0, "a plan without runs or work");
-    if (choices.rarely(4)) expect_planned(*last, out);
+    if (choices.rarely(4)) expect_planned(plan.suite, *last, folder, out);
   });
   return 0;
 }

@@ -8,12 +8,13 @@
 namespace isoloss::test {
 
 struct SystemCall {
-  std::string name;  ///< write, fsync, rename, remove
+  std::string name;  ///< create (a file or a folder), write, fsync, rename, remove
   std::filesystem::path path, to;
 };
 
-/// Records the calls of this program while it lives. A program that links system_calls.cpp brings its own write, fsync,
-/// rename and unlinkat, which the whole program then uses: they record, and pass the call on to the kernel.
+/// Records the calls of this program while it lives. A program that links system_calls.cpp brings its own open, mkdir,
+/// write, fsync, rename, renameat2 (absolute paths only), remove and unlinkat, which the whole program then uses: they
+/// record, and pass the call on to the kernel.
 class SystemCalls {
  public:
   SystemCalls();

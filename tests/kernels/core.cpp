@@ -299,6 +299,15 @@ TEST_CASE("MappedFile: a file that became shorter ends the program with a line t
     fs::resize_file(path, 10);
     touch_all(moved);
   });
+  const auto deep = folder.path() / std::string(200, 'a') / std::string(200, 'b') / std::string(200, 'c') / "last.bin";
+  const std::string whole_name = deep.string();
+  message_of(whole_name.substr(whole_name.size() - 511).c_str(), [&] {  // of a long name the end, which tells more
+    fs::create_directories(deep.parent_path());
+    write_file_atomically(deep, content);
+    const MappedFile file(deep);
+    fs::resize_file(deep, 10);
+    touch_all(file);
+  });
   message_of("memory", [] { std::raise(SIGBUS); });
 }
 

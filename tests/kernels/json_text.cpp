@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <limits>
 #include <string>
 
 namespace isoloss {
@@ -84,6 +85,32 @@ TEST_CASE("try_parse_json and read_json") {
   CHECK(error_of([&] {
           read_json("f", "a thing", [&] { return object.at("b").get<int>(); });
         }).starts_with("2 [f] expected a thing, got an error: "));
+}
+
+TEST_CASE("integers come in whole and in their range, or not at all") {
+  const auto in = [](const char* text) { return parse_json(text, ""); };
+  CHECK(integer_in<std::int64_t>(in("-9223372036854775808")) == std::numeric_limits<std::int64_t>::min());
+  CHECK(integer_in<std::uint64_t>(in("18446744073709551615")) == std::numeric_limits<std::uint64_t>::max());
+  CHECK(integer_in<int>(in("2147483647")) == 2147483647);
+  CHECK(integer_in<std::uint32_t>(in("0")) == 0u);
+  for (const char* text : {"3.7", "3.0", "1e3", "true", "null", "\"3\"", "[3]", "18446744073709551616"}) {
+    INFO(text);
+    CHECK_FALSE(integer_in<std::int64_t>(in(text)));
+    CHECK_FALSE(integer_in<std::uint64_t>(in(text)));
+    CHECK_FALSE(integer_in<int>(in(text)));
+  }
+  CHECK_FALSE(integer_in<std::int64_t>(in("9223372036854775808")));
+  CHECK_FALSE(integer_in<std::uint64_t>(in("-1")));
+  CHECK_FALSE(integer_in<int>(in("2147483648")));
+  CHECK_FALSE(integer_in<std::uint32_t>(in("4294967296")));
+
+  const nlohmann::json object = {{"whole", 3}, {"part", 3.7}};
+  const auto read = [&](const char* key) {
+    return error_of([&] { read_json("f", "a thing", [&] { return integer_at<std::int64_t>(object, key); }); });
+  };
+  CHECK(read("whole") == "none");
+  CHECK(read("part") == "2 [f part] expected an integer in its range, got 3.7");
+  CHECK(read("missing").starts_with("2 [f] expected a thing, got an error: "));
 }
 
 }  // namespace isoloss

@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 
+#include "engine/remains.h"
 #include "tests/harness/files.h"
 #include "tests/harness/system_calls.h"
 #include "tests/harness/tiny_run.h"
@@ -30,12 +31,16 @@ class Disk {
     if (call.name == "write") {
       if (is_record(call.path)) CHECK_MESSAGE(named_.contains(run_ / "manifest.json"), "a line without a manifest");
       unwritten_.insert(call.path);
+    } else if (call.name == "create") {
+      // A temporary file is nothing to rely on before it has its final name.
+      if (call.path.extension() != ".tmp") unnamed_.insert(call.path.parent_path());
     } else if (call.name == "fsync") {
+      if (is_record(call.path)) CHECK_MESSAGE(!unnamed_.contains(run_), "lines are synced in a file without a name");
       unwritten_.erase(call.path);
       unnamed_.erase(call.path);
     } else {
       // Whatever is named or removed now relies on everything before it.
-      CHECK_MESSAGE(unnamed_.empty(), "an earlier rename is not on disk yet");
+      CHECK_MESSAGE(unnamed_.empty(), "an earlier name is not on disk yet");
       CHECK_MESSAGE(!unwritten_.contains(run_ / "log.jsonl"), "a line of log.jsonl is not on disk yet");
       CHECK_MESSAGE(!unwritten_.contains(run_ / "eval.jsonl"), "a line of eval.jsonl is not on disk yet");
       if (call.name == "remove") return;
@@ -58,7 +63,7 @@ class Disk {
 
   fs::path run_;
   std::set<fs::path> unwritten_;  ///< files with content that no fsync has followed
-  std::set<fs::path> unnamed_;    ///< folders in which something was named that no fsync has followed
+  std::set<fs::path> unnamed_;    ///< folders in which something was made or named that no fsync has followed
   std::set<fs::path> named_;
   std::vector<std::string> names_;
 };
@@ -116,5 +121,38 @@ TEST_CASE("manifest, record, checkpoint and weights reach the disk in an order i
   CHECK(stopped.synced_lines == 3);
   const Followed resumed = follow(run, [&] { train(run, spec, config, true); });
   CHECK(resumed.names == joined({manifest, checkpoint("00000010"), checkpoint("00000012"), weights, manifest}));
-  CHECK(resumed.synced_lines == 3);  // also of the lines that were cut
+  CHECK(resumed.synced_lines == 4);  // also of the lines that were cut, and at the end
+}
+
+TEST_CASE("the record of a run that diverged reaches the disk before the manifest that says how it ends") {
+  const test::TemporaryFolder folder;
+  const fs::path run = folder / "run";
+  const ModelSpec spec = tiny_spec();
+  RunConfig config = tiny_config(spec);
+  config.run.checkpoint_every = 5;
+  train(folder / "warm", spec, config, false, 0);  // writes the tokens
+  config.optimizer.learning_rate = 1e38;
+  const Followed diverged = follow(run, [&] {
+    CHECK(test::error_of([&] { train(run, spec, config); }).starts_with("1 [step 2] expected a finite loss"));
+  });
+  CHECK(diverged.names.back() == "manifest.json");
+  const Manifest manifest = read_manifest(run);
+  CHECK(manifest.status == RunStatus::diverged);
+  CHECK(manifest.records.value().log.lines == 1);
+}
+
+TEST_CASE("of the remains of a run the manifest goes last, so that what a kill leaves is still known for such") {
+  const test::TemporaryFolder folder;
+  for (const char* name : {"log.jsonl", "eval.jsonl", "checkpoints/step_00000004.tmp/state.json", "manifest.json"}) {
+    test::put_file(folder / name, "");
+  }
+  const SystemCalls recorded;
+  remove_record(folder.path());
+  std::vector<fs::path> removed;
+  for (const SystemCall& call : recorded.all()) {
+    if (call.name == "remove" && !fs::exists(call.path)) removed.push_back(call.path.filename());
+  }
+  CHECK_FALSE(fs::exists(folder / "manifest.json"));
+  CHECK(removed.size() >= 4);
+  CHECK(removed.back() == "manifest.json");
 }

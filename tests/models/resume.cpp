@@ -10,6 +10,7 @@
 #include "kernels/core/error.h"
 #include "kernels/core/file.h"
 #include "models/transformer.h"
+#include "models/weights.h"
 #include "tests/harness/files.h"
 #include "tests/harness/tiny_run.h"
 
@@ -33,12 +34,20 @@ std::vector<nlohmann::json> timeless(const std::string& text) {
   return lines;
 }
 
+/// A manifest without the ends of the records, in which there are seconds.
+nlohmann::json timeless_manifest(const fs::path& run) {
+  nlohmann::json manifest = nlohmann::json::parse(read_file(run / "manifest.json"));
+  manifest.erase("records"), manifest.erase("xxh64");
+  return manifest;
+}
+
 bool same_run(const fs::path& a, const fs::path& b) {
   const auto same = [&](const char* name) { return read_file(a / name) == read_file(b / name); };
   const auto same_lines = [&](const char* name) {
     return timeless(read_file(a / name)) == timeless(read_file(b / name));
   };
-  return same("model.safetensors") && same("manifest.json") && same_lines("log.jsonl") && same_lines("eval.jsonl");
+  return same("model.safetensors") && timeless_manifest(a) == timeless_manifest(b) && same_lines("log.jsonl") &&
+         same_lines("eval.jsonl");
 }
 
 /// The files of a run folder, below it as well.
@@ -152,6 +161,52 @@ TEST_CASE_FIXTURE(Interrupted, "a bit in the only checkpoint leaves nothing to g
                   flip(file, 4 * fs::file_size(file));
                 }).empty());
   }
+}
+
+TEST_CASE_FIXTURE(Interrupted, "weights of a checkpoint are checked by whoever loads them, those of a run as well") {
+  for (const char* name : {"stopped/checkpoints/step_00000005/model.safetensors", "whole/model.safetensors"}) {
+    const fs::path weights = folder / name;
+    ParameterStore store;
+    evaluation_graph(spec, store, 1);
+    store.lay_out();
+    store.allocate(false);
+    CHECK(error_of([&] { load_weights(store, weights); }).empty());
+    flip(weights, 8 * fs::file_size(weights) - 20);  // of the last number, which stays one
+    const std::string error = error_of([&] { load_weights(store, weights); });
+    CHECK_MESSAGE(error.starts_with("2 [" + weights.string() + "] expected the checksum "), error);
+  }
+}
+
+TEST_CASE_FIXTURE(Interrupted, "a finished run whose record or weights have changed is found") {
+  const fs::path run = folder / "whole";
+  const auto error = [&] { return error_of([&] { expect_finished_whole(run, read_manifest(run)); }); };
+  CHECK(error().empty());
+  for (const char* name : {"log.jsonl", "eval.jsonl", "model.safetensors"}) {
+    const std::string whole = read_file(run / name), named = "2 [" + (run / name).string() + "] expected ";
+    for (const std::size_t bit : {std::size_t{0}, whole.size() * 4, whole.size() * 8 - 1}) {
+      flip(run / name, bit);
+      CHECK(error().starts_with(named + "the checksum "));
+      put_file(run / name, whole);
+    }
+    for (const std::string& text : {whole.substr(0, whole.size() - 1), whole + "\n", std::string()}) {
+      put_file(run / name, text);
+      CHECK(error().starts_with(named + std::to_string(whole.size()) + " bytes, as manifest.json says"));
+    }
+    fs::remove(run / name);
+    CHECK(error().starts_with("2 [" + (run / name).string() + "] "));
+    put_file(run / name, whole);
+  }
+  CHECK(error().empty());
+}
+
+TEST_CASE_FIXTURE(Interrupted, "what a kill kept from being removed goes when the run goes on, also at its end") {
+  const fs::path run = folder / "whole", old = run / "checkpoints/step_00000001";
+  const std::string weights = read_file(run / "model.safetensors");
+  fs::remove(run / "model.safetensors");
+  fs::create_directory(old);
+  CHECK(train(run, spec, config, true).status == RunStatus::finished);
+  CHECK_FALSE(fs::exists(old));
+  CHECK(read_file(run / "model.safetensors") == weights);
 }
 
 TEST_CASE_FIXTURE(Interrupted, "a record that lost, repeats or changed a line is named, and left as it is") {
@@ -291,6 +346,8 @@ TEST_CASE("a checkpoint holds only weights whose loss is finite, and gives way t
   const std::string first = error();
   CHECK_MESSAGE(first.starts_with("1 [step 5] expected a finite loss and gradient, got loss "), first);
   CHECK(read_manifest(folder / "run").status == RunStatus::diverged);
+  expect_records(folder / "run", read_manifest(folder / "run"));
+  CHECK(read_manifest(folder / "run").records->log.lines == 5);
   const auto after = latest_checkpoint(folder / "run", [](std::string_view) {});
   REQUIRE(after.has_value());
   CHECK(after->state == before->state);

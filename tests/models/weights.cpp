@@ -5,8 +5,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
+#include <utility>
 
+#include "engine/finiteness.h"
 #include "models/transformer.h"
 #include "tests/harness/files.h"
 #include "tests/harness/tiny_run.h"
@@ -163,4 +166,18 @@ TEST_CASE("weights of a checkpoint with a tensor that the model lacks are anothe
   CHECK(error_of([&] { load_model(store, SafetensorsFile(folder / "w")); }) ==
         "2 [" + (folder / "w").string() +
             "] expected only tensors that the configured model has, got transformer.h.2.ln_1.weight");
+}
+
+TEST_CASE("a value that is not finite is found wherever it stands, and named with its place") {
+  const ParameterStore store = store_of(tiny_spec(), 1);
+  CHECK(first_not_finite(store, ParameterStore::Part::values).empty());
+  for (const ParameterInfo& info : store.all()) {
+    float* const values = store.host_value(info.name).as<float>();
+    for (const std::int64_t i : {std::int64_t{0}, info.count() / 2, info.count() - 1}) {
+      const float before = std::exchange(values[i], std::numeric_limits<float>::infinity());
+      CHECK(first_not_finite(store, ParameterStore::Part::values) ==
+            "parameter " + info.name + " (element " + std::to_string(i) + ")");
+      values[i] = before;
+    }
+  }
 }

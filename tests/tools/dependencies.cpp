@@ -20,7 +20,7 @@ constexpr char kTerminal[] = "on_terminal() { return 0; }\n";
 constexpr char kNoTerminal[] = "on_terminal() { return 1; }\n";
 constexpr char kInstall[] = "install_dependencies";
 
-ProcessResult bash(const std::string& script) { return run({"/bin/bash", "-c", script}); }
+ProcessResult in_bash(const std::string& script) { return run({"/bin/bash", "-c", script}); }
 
 void check_refuses(const ProcessResult& result) {
   CHECK(result.exit_code == 1);
@@ -39,14 +39,14 @@ void check_installs_by_sudo(const ProcessResult& result) {
 }  // namespace
 
 TEST_CASE("dependencies: without root and sudo the command is printed, on a terminal, too") {
-  check_refuses(bash(std::string(kNobody) + kNoSudo + kNoTerminal + kInstall));
-  check_refuses(bash(std::string(kNobody) + kNoSudo + kTerminal + kInstall));
+  check_refuses(in_bash(std::string(kNobody) + kNoSudo + kNoTerminal + kInstall));
+  check_refuses(in_bash(std::string(kNobody) + kNoSudo + kTerminal + kInstall));
 }
 
 TEST_CASE("dependencies: sudo installs when it wants no password, or can ask for it") {
-  check_installs_by_sudo(bash(std::string(kNobody) + kSudo + kAsksNothing + kNoTerminal + kInstall));
-  check_installs_by_sudo(bash(std::string(kNobody) + kSudo + kAsksForPassword + kTerminal + kInstall));
-  check_refuses(bash(std::string(kNobody) + kSudo + kAsksForPassword + kNoTerminal + kInstall));
+  check_installs_by_sudo(in_bash(std::string(kNobody) + kSudo + kAsksNothing + kNoTerminal + kInstall));
+  check_installs_by_sudo(in_bash(std::string(kNobody) + kSudo + kAsksForPassword + kTerminal + kInstall));
+  check_refuses(in_bash(std::string(kNobody) + kSudo + kAsksForPassword + kNoTerminal + kInstall));
 }
 
 }  // namespace isoloss::test

@@ -31,7 +31,7 @@ volatile std::sig_atomic_t asked_to_stop = 0;
 
 struct Arguments {
   std::string config, out, label, threads, device;
-  bool resume = false;
+  bool resume = false, any_tokenizer = false;
 };
 
 Arguments parse(int argc, char** argv) {
@@ -46,6 +46,8 @@ Arguments parse(int argc, char** argv) {
       arguments.threads = argv[++i];
     } else if (word == "--device") {
       arguments.device = argv[++i];
+    } else if (word == "--any-tokenizer") {
+      arguments.any_tokenizer = true;
     } else if (word == "--resume") {
       arguments.resume = true;
     } else if (word != "--quiet") {
@@ -84,6 +86,7 @@ int train(const Arguments& arguments) {
   const fs::path run = arguments.out;
   std::ofstream(run / "starts.txt", std::ios::app) << (arguments.resume ? "resumed\n" : "started\n");
   std::ofstream(run / "threads.txt") << arguments.threads << "\n";
+  if (arguments.any_tokenizer) std::ofstream(run / "any_tokenizer.txt") << "yes\n";
   const char* fail = std::getenv("FAKE_TRAIN_FAIL");
   if (fail != nullptr && arguments.label.find(fail) != std::string::npos) {
     fail_run("fake op", "to work", "a failure on purpose");

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "engine/run_manifest.h"
 #include "tests/tools/sweep_fixture.h"
 #include "tools/sweep/listing.h"
 
@@ -124,6 +125,24 @@ TEST_CASE("finished runs that read other data under the same names are not compa
   }
 }
 
+TEST_CASE("finished runs of two tokenizers are not compared, runs on data of their own are no other data") {
+  const SweepFolder folder;
+  folder.write("data/other.bin", std::string(4094, '\0') + "a" + '\0');
+  folder.write("suite.toml",
+               with(small_suite(), "model.width=128\"", "model.width=128\", \"data.val=data/other.bin\""));
+  CHECK(folder.sweep({"--only", "*/baseline/seed*"}).code == 0);
+  CHECK(folder.sweep({"--only", "large/layernorm/seed1"}).code == 0);
+  for (const std::string seed : {"1", "2"}) {
+    const std::filesystem::path run = folder / ("out/small/baseline/seed" + seed);
+    Manifest manifest = read_manifest(run);
+    manifest.tokenizer_sha256 = std::string(64, seed[0]);
+    write_manifest(run, manifest);
+  }
+  const ProgramResult mixed = folder.sweep({"--only", "small/layernorm/seed2"});
+  CHECK(mixed.code == 2);
+  CHECK(contains(mixed.error, "small/baseline/seed2] expected the tokenizer as small/baseline/seed1 has read it"));
+}
+
 TEST_CASE("a failing run does not stop the others, and is tried again") {
   const SweepFolder folder;
   const ProgramResult failed = folder.sweep({}, {{"FAKE_TRAIN_FAIL", "layernorm"}});
@@ -233,6 +252,10 @@ TEST_CASE("what the suite decides, --set cannot; unknown devices show before any
   const ProgramResult device = folder.sweep({"--device", "abacus"});
   CHECK(device.code == 2);
   CHECK(contains(device.error, "error: [--device] expected auto, cpu, cuda, ref or check, got abacus"));
+  // --slurm "$FILE" without a FILE asks for no run here.
+  const ProgramResult script = folder.sweep({"--slurm", ""});
+  CHECK(script.code == 2);
+  CHECK(contains(script.error, "error: [--slurm] expected a path, got nothing"));
   CHECK(!std::filesystem::exists(folder / "out"));
 }
 
@@ -248,6 +271,26 @@ TEST_CASE("missing data and programs are found before anything starts") {
   const ProgramResult unnamed = folder.sweep();
   CHECK(unnamed.code == 2);
   CHECK(contains(unnamed.error, "data.train"));
+}
+
+TEST_CASE("shards of two tokenizers are refused, and with --any-tokenizer taken here and in every run") {
+  const SweepFolder folder;
+  folder.write("suite.toml", with(small_suite(), "[\"data/val.bin\"]", "[\"other/val.bin\"]"));
+  folder.write("other/val.bin", folder.read("data/val.bin"));
+  folder.write("data/meta.json", R"({"vocab_size": 256, "tokenizer_sha256": "aa"})");
+  folder.write("other/meta.json", R"({"vocab_size": 256, "tokenizer_sha256": "bb"})");
+  const ProgramResult refused = folder.sweep();
+  CHECK(refused.code == 2);
+  CHECK(contains(refused.error, "those of another one, of SHA-256 bb; --any-tokenizer takes them"));
+  CHECK(!std::filesystem::exists(folder / "out"));
+  CHECK(folder.sweep({"--any-tokenizer", "--only", "small/*/seed1"}).code == 0);
+  for (const std::string run : {"small/baseline/seed1", "small/layernorm/seed1"}) {
+    CHECK(finished(folder, run));
+    CHECK(folder.read("out/" + run + "/any_tokenizer.txt") == "yes\n");
+  }
+  folder.write("other/meta.json", R"({"vocab_size": 256, "tokenizer_sha256": "aa"})");
+  CHECK(folder.sweep({"--only", "large/baseline/seed1"}).code == 0);
+  CHECK(!std::filesystem::exists(folder / "out/large/baseline/seed1/any_tokenizer.txt"));  // not unless asked for
 }
 
 }  // namespace isoloss

@@ -42,14 +42,15 @@ std::vector<std::string> elements(const SweepFolder& folder) {
 }
 
 /// Starts one element of the array.
-pid_t start_element(const SweepFolder& folder, std::size_t index, const std::string& step_milliseconds = "0") {
+pid_t start_element(const SweepFolder& folder, std::size_t index, const std::string& step_milliseconds = "0",
+                    const std::string& processors = "1") {
   folder.write("bin/scontrol", "#!/bin/sh\necho \"$@\" >> " + (folder / "scontrol.txt").string() + "\n");
   ::chmod((folder / "bin/scontrol").c_str(), 0755);
   return folder.launch({"/bin/bash", (folder / "job.sh").string()},
                        {{"SLURM_ARRAY_JOB_ID", "7"},
                         {"SLURM_JOB_ID", "12"},
                         {"SLURM_ARRAY_TASK_ID", std::to_string(index)},
-                        {"SLURM_CPUS_PER_TASK", "1"},
+                        {"SLURM_CPUS_PER_TASK", processors},
                         {"FAKE_TRAIN_STEP_MS", step_milliseconds},
                         {"PATH", (folder / "bin").string() + ":/usr/bin:/bin"}});
 }
@@ -74,7 +75,7 @@ void expect_all_finished(const SweepFolder& folder) {
   }
 }
 
-std::string tuned_suite() { return "learning_rates = [1e-2, 1e-3, 5.0]\n" + small_suite(); }
+std::string tuned_suite_for_slurm() { return "learning_rates = [1e-2, 1e-3, 5.0]\n" + small_suite(); }
 
 }  // namespace
 
@@ -88,6 +89,7 @@ TEST_CASE("the script asks Slurm for what a run needs") {
   CHECK(contains(script, "\n#SBATCH --requeue\n"));
   CHECK(contains(script, "\n#SBATCH --open-mode=append\n"));
   CHECK(!contains(script, "gpu"));
+  CHECK(!contains(script, "--any-tokenizer"));
   // --set data.train=data/… means the folder in which this was typed.
   CHECK(contains(script, "\ncd " + fs::current_path().string() + " || exit\n"));
   CHECK(elements(folder).front() == "small/baseline/seed1");
@@ -97,13 +99,17 @@ TEST_CASE("the script asks Slurm for what a run needs") {
   CHECK(contains(script, "\n#SBATCH --ntasks=1\n"));  // without which the next line is refused
   CHECK(contains(script, "\n#SBATCH --gpus-per-task=1\n"));
   CHECK(!fs::exists(folder / "out"));
+
+  CHECK(write_script(folder, {"--any-tokenizer", "--set", "run.log_every=2"}).code == 0);
+  CHECK(folder.wait(start_element(folder, 1)).code == 0);
+  CHECK(folder.read("out/small/layernorm/seed1/any_tokenizer.txt") == "yes\n");
 }
 
 TEST_CASE("every element of the array run at once makes the sweep, and sweep.json tells of all of it") {
   for (const bool tunes : {false, true}) {
     CAPTURE(tunes);
     const SweepFolder folder;
-    folder.write("suite.toml", tunes ? tuned_suite() : small_suite());
+    folder.write("suite.toml", tunes ? tuned_suite_for_slurm() : small_suite());
     CHECK(write_script(folder).code == 0);
     const std::size_t count = elements(folder).size();
     CHECK(count == (tunes ? 6 : 12));
@@ -132,7 +138,7 @@ TEST_CASE("a failed run of one element stays failed in what the next element wri
 
 TEST_CASE("--dry-run and --slurm leave what lies on disk as it is") {
   const SweepFolder folder;
-  folder.write("suite.toml", tuned_suite());
+  folder.write("suite.toml", tuned_suite_for_slurm());
   CHECK(folder.sweep({"--only", "small/baseline/seed1"}).code == 0);
   // As when the sweep was killed between the end of its search and the move of the best run.
   fs::rename(folder / "out/small/baseline/seed1", folder / "out/tuning/small/baseline-lr0.001");
@@ -154,7 +160,7 @@ TEST_CASE("--dry-run and --slurm leave what lies on disk as it is") {
 
 TEST_CASE("the array makes the runs of --only and no others") {
   const SweepFolder folder;
-  folder.write("suite.toml", with(tuned_suite(), "[1, 2]", "[1, 2, 3]"));
+  folder.write("suite.toml", with(tuned_suite_for_slurm(), "[1, 2]", "[1, 2, 3]"));
   CHECK(write_script(folder, {"--only", "small/layernorm/seed[23]"}).code == 0);
   CHECK(elements(folder) == std::vector<std::string>{"small/layernorm/seed2 small/layernorm/seed3"});
   CHECK(write_script(folder, {"--only", "small/layernorm/seed2"}).code == 0);
@@ -215,6 +221,33 @@ TEST_CASE(
   CHECK(folder.wait(start_element(folder, 0)).code == 0);
   CHECK(folder.read("out/small/baseline/seed1/starts.txt") == "started\nresumed\n");
   CHECK(contains(folder.read("out/small/baseline/seed1/manifest.json"), "\"finished\""));
+}
+
+TEST_CASE("a task takes the threads that Slurm gives it, also when they are others than were asked for") {
+  const SweepFolder folder;
+  CHECK(write_script(folder, {"--only", "small/*/seed1"}).code == 0);
+  CHECK(folder.wait(start_element(folder, 0, "0", "3")).code == 0);
+  CHECK(folder.read("out/small/baseline/seed1/threads.txt") == "3\n");
+  CHECK(folder.wait(start_element(folder, 1, "0", "")).code == 0);  // with no word from Slurm: those asked for
+  CHECK(folder.read("out/small/layernorm/seed1/threads.txt") == "1\n");
+}
+
+TEST_CASE("a task that fails when its time is up does not go back into the queue, where it would fail for ever") {
+  const SweepFolder folder;
+  CHECK(write_script(folder, {"--only", "small/baseline/seed1"}).code == 0);
+  folder.write("bin/failing", "#!/bin/bash\ntrap 'exit 1' TERM\ntouch " + (folder / "begun").string() +
+                                  "\nwhile :; do sleep 0.05; done\n");
+  ::chmod((folder / "bin/failing").c_str(), 0755);
+  const std::string script = folder.read("job.sh");
+  const std::size_t command = script.find("/sweep ");
+  REQUIRE(command != std::string::npos);
+  const std::size_t line = script.rfind('\n', command) + 1;
+  folder.write("job.sh", script.substr(0, line) + (folder / "bin/failing").string() + script.substr(command + 6));
+  const pid_t process = start_element(folder, 0);
+  while (!fs::exists(folder / "begun")) ::usleep(10'000);
+  ::kill(process, SIGUSR1);
+  CHECK(folder.wait(process).code == 1);
+  CHECK(!fs::exists(folder / "scontrol.txt"));
 }
 
 TEST_CASE("data that are not there show when the script is made") {

@@ -31,6 +31,12 @@ std::string error_of(const SweepFolder& folder, const std::string& text) {
   return "";
 }
 
+/// A further variant that combines one other.
+std::string combining(const std::string& name, const std::string& part) {
+  return "[[variant]]\nname = \"" + name + "\"\nclass = \"systems\"\nset = [\"model.layers=2\"]\nparts = [\"" + part +
+         "\"]\n";
+}
+
 const PlannedRun& run_of(const Plan& plan, std::size_t cell) { return plan.cells[cell].runs[0][0]; }
 
 }  // namespace
@@ -44,6 +50,17 @@ TEST_CASE("a suite without an A/A arm gets one with seeds of its own") {
   CHECK(suite.variants[0].seeds == std::vector<std::int64_t>{1, 1001});
   // 1000 on would meet 1001, so the next multiple.
   CHECK(suite.variants[2].seeds == std::vector<std::int64_t>{2001, 3001});
+}
+
+TEST_CASE("no A/A arm has a seed of the baseline or of another arm") {
+  const SweepFolder folder;
+  const std::string arms =
+      "[[variant]]\nname = \"a\"\nclass = \"baseline\"\n[[variant]]\nname = \"b\"\nclass = \"baseline\"\n";
+  const Suite suite = suite_of(folder, with(small_suite(), "seeds = [1, 2]", "seeds = [1, 2001]") + arms);
+  REQUIRE(suite.variants.size() == 4);
+  // 1000 is free for the first arm, but would lead the second to 2001.
+  CHECK(suite.variants[2].seeds == std::vector<std::int64_t>{3001, 5001});
+  CHECK(suite.variants[3].seeds == std::vector<std::int64_t>{6001, 8001});
 }
 
 TEST_CASE("a suite's own A/A arm is kept, and has other seeds than the baseline") {
@@ -105,11 +122,35 @@ TEST_CASE("config.toml means what was planned, and holds no place") {
   const Plan plan = make_plan(suite_of(folder, odd), {{" run.log_every = 3 ", "--set", {}}}, folder / "out");
   for (const Cell& cell : plan.cells) {
     const PlannedRun& planned = cell.runs[0][1];
-    CHECK(planned.config_text.find((folder / "").string()) == std::string::npos);
-    const fs::path file = folder.write("out/" + planned.folder.string() + "/config.toml", planned.config_text);
+    const std::string text = config_text(plan.suite, planned, folder / "out");
+    CHECK(text.find((folder / "").string()) == std::string::npos);
+    const fs::path file = folder.write("out/" + planned.folder.string() + "/config.toml", text);
     const Configuration loaded = load_configuration(file.string());
     CHECK(to_json(loaded, folder / "x") == to_json(planned.configuration, folder / "x"));
   }
+}
+
+TEST_CASE("a plan that repeats runs, or whose A/A arm is something else, is told") {
+  const SweepFolder folder;
+  const auto said = [&](const std::string& text) {
+    return surprises(make_plan(suite_of(folder, text), {}, folder / "out"));
+  };
+  CHECK(said(small_suite()).empty());
+  CHECK(
+      said(with(small_suite(), "\"model.norm=layernorm\"", "\"model.norm=none\"")) ==
+      std::vector<std::string>{
+          "variant `layernorm` at scale `small` has the configuration of variant `baseline` at scale `small`: its runs "
+          "repeat those",
+          "variant `layernorm` at scale `large` has the configuration of variant `baseline` at scale `large`: its runs "
+          "repeat those"});
+  CHECK(said(with(small_suite(), "model.width=128", "model.width=64")).size() == 2);  // both variants at both scales
+  const std::string arm = "[[variant]]\nname = \"again\"\nclass = \"baseline\"\nset = [\"";
+  CHECK(said(small_suite() + arm + "model.norm=none\"]\n").empty());
+  CHECK(said(small_suite() + arm + "model.norm=layernorm\"]\n") ==
+        std::vector<std::string>{"variant `again` at scale `small` is an A/A arm, but not the baseline once more: what "
+                                 "it shows is more than noise",
+                                 "variant `again` at scale `large` is an A/A arm, but not the baseline once more: what "
+                                 "it shows is more than noise"});
 }
 
 TEST_CASE("a base configuration is found beside the suite") {
@@ -185,15 +226,23 @@ TEST_CASE("bad suites are one-line errors that say where") {
       {with(s, "name = \"large\"", "name = \"tuning\""), {"scale tuning", "a name that can be a folder"}},
       {with(s, "name = \"large\"", "name = \"sweep.json\""), {"scale sweep.json", "a name that can be a folder"}},
       {with(s, "name = \"large\"", "name = \"a\\nb\""), {"without control characters"}},
-      {with(s, "name = \"large\"", "name = \"" + std::string(256, 'x') + "\""), {"at most 255 bytes", " of 256"}},
-      {"learning_rates = [1e-3, 2e-3]\n" + with(s, "name = \"layernorm\"", "name = \"" + std::string(250, 'x') + "\""),
-       {"at most 255 bytes", " of 258"}},  // of the search's folder
+      {with(s, "name = \"large\"", "name = \"a\\u202eb\""), {"without control characters"}},
+      {with(s, "name = \"large\"", "name = \"日本\""), {"a name that holds a letter or digit of ASCII", "日本"}},
+      {with(s, "name = \"layernorm\"", "name = \"" + std::string(201, 'x') + "\""),
+       {"at most 200 bytes", "got 201"}},  // ceg takes no longer ones
+      {with(s, "name = \"large\"", "name = \"" + std::string(256, 'x') + "\""), {"at most 200 bytes", "got 256"}},
       {with(s, "name = \"large\"", "name = 3"), {"scale.name", "a string", "integer"}},
       {with(s, "name = \"large\"", "nmae = \"large\""), {"scale.nmae", "unknown key"}},
       {with(s, "class = \"baseline\"", "class = \"systems\""), {"class `baseline`", "none"}},
       {with(s, "compute-independent", "independent"), {"variant.class", "compute-dependent", "independent"}},
       {s + "parts = [\"rope\"]\n", {"variant layernorm, parts", "rope"}},
       {s + "parts = [\"baseline\"]\n", {"variant layernorm, parts", "baseline"}},
+      {with(s, "class = \"baseline\"", "class = \"baseline\"\nparts = [\"layernorm\"]"),
+       {"variant baseline, parts", "combines nothing", "layernorm"}},
+      {s + "parts = [\"c\"]\n" + combining("c", "d") + combining("d", "layernorm"),
+       {"variant layernorm, parts", "do not combine this one again", "got c"}},
+      {with(s, "\"model.norm=layernorm\"", "\"model.norm=layernorm\", \" model.norm =rmsnorm\""),
+       {"variant.set", "each key once", "model.norm twice"}},
       {with(s, "model.norm=layernorm", "model.nrm=layernorm"), {"suite.toml", "variant layernorm", "model.nrm"}},
       {with(s, "model.norm=layernorm", "model.norm=layer"), {"suite.toml", "variant layernorm", "model.norm"}},
       {with(s, "model.norm=layernorm", "model.rope_theta=5"), {"suite.toml", "variant layernorm", "rope_theta"}},
@@ -203,6 +252,7 @@ TEST_CASE("bad suites are one-line errors that say where") {
       {"extends = \"nano\"\nseeds = [1]\n[[scale]]\nname = \"a\"\n", {"variant", "at least one [[variant]]"}},
   };
   CHECK(error_of(folder, s) == "");
+  CHECK(error_of(folder, s + combining("c", "d") + combining("d", "layernorm") + combining("e", "c")) == "");
   for (const Case& c : cases) {
     const std::string error = error_of(folder, c.text);
     CAPTURE(error);

@@ -16,6 +16,7 @@
 #include "tools/bench/device_products.h"
 #include "tools/bench/report.h"
 #include "tools/common/program.h"
+#include "tools/common/version.h"
 
 namespace isoloss::bench {
 
@@ -28,7 +29,7 @@ constexpr const char *kGemm = "gemm", *kTrain = "train";
 json facts_of(const Request& request, const Machine& machine) {
   json facts = {{"device", request.device},
                 {"precision", name_of(request.precision)},
-                {"commit", ISOLOSS_COMMIT},
+                {"commit", build_commit()},
                 {"command", request.command},
                 {"date", fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)))}};
   if (machine.on_host()) return facts;

@@ -1,6 +1,7 @@
 // Runs from CSV files: this project's layout, one line per evaluation, and W&B's, one column per run. Files of one run,
 // as loggers write them, have the project's layout without a column `variant`.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -10,6 +11,7 @@
 #include <tuple>
 
 #include "kernels/core/error.h"
+#include "kernels/core/name.h"
 #include "tools/ceg/csv.h"
 #include "tools/ceg/curves.h"
 #include "tools/ceg/run_reading.h"
@@ -45,6 +47,9 @@ std::vector<std::string> split_parts(std::string_view text, std::string_view whe
     const std::size_t end = std::min(text.find(';'), text.size());
     const std::string_view part = trimmed(text.substr(0, end));
     check_name(part, where, "part");
+    if (std::find(parts.begin(), parts.end(), part) != parts.end()) {
+      fail_input(where, "each part once", fmt::format("`{}` twice", part));
+    }
     parts.emplace_back(part);
     text.remove_prefix(std::min(end + 1, text.size()));
   }
@@ -103,7 +108,9 @@ Layout layout_of(const std::vector<std::string>& header, const CsvReader& reader
   };
   const auto needed = [&](std::string_view wanted) {
     const auto found = column(wanted);
-    if (!found) fail_input(reader.where(1), fmt::format("a column `{}`", wanted), "none");
+    if (!found) {
+      fail_input(reader.where(1), fmt::format("a column `{}`", wanted), fmt::format("`{}`", fmt::join(header, ",")));
+    }
     return *found;
   };
   Layout layout;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <map>
 #include <set>
 #include <tuple>
 
@@ -29,9 +30,6 @@ constexpr std::array<CostText, kCosts> kCostTexts{{{"steps", "steps"},
 /// What no measurement of a loss or cost goes beyond; its sums, ratios and logarithms all stay finite.
 constexpr double kSmallestNumber = 1e-100, kLargestNumber = 1e100;
 
-/// Whether a name can be printed as it stands: UTF-8 without control characters.
-bool is_printable(std::string_view text) { return printable(text) == text; }
-
 /// Adds what is read from `place` to the runs, unless it was read already under whatever name.
 template <class Read>
 void add_once(const fs::path& place, std::set<fs::path>& seen, std::vector<Run>& runs, Read&& read) {
@@ -49,7 +47,7 @@ std::vector<Run> read_csv(const fs::path& path, CsvLayout layout) {
 
 double step_of(const Point& point) { return *point.cost[static_cast<std::size_t>(Cost::steps)]; }
 
-std::string described(const Run& run) {
+std::string in_words(const Run& run) {
   return fmt::format("variant `{}` scale `{}` seed {}", run.variant, run.scale, run.seed);
 }
 
@@ -71,7 +69,7 @@ void take_each_step_once(Run& run, std::string_view where) {
       continue;
     }
     if (!same_evaluation(kept.back(), point)) {
-      fail_input(where, fmt::format("each step once for {}", described(run)),
+      fail_input(where, fmt::format("each step once for {}", in_words(run)),
                  fmt::format("step {} twice", step_of(point)));
     }
     if (!first) first = step_of(point);
@@ -88,10 +86,10 @@ void take_each_step_once(Run& run, std::string_view where) {
 void check_size(const Run& run, const Point& point, double value, std::string_view what, std::string_view where) {
   const double size = std::abs(value);
   if (size == 0 || (size >= kSmallestNumber && size <= kLargestNumber)) return;
-  fail_input(where,
-             fmt::format("a `{}` that is 0 or between {} and {} for {}", what, kSmallestNumber, kLargestNumber,
-                         described(run)),
-             fmt::format("{} (step {})", value, step_of(point)));
+  fail_input(
+      where,
+      fmt::format("a `{}` that is 0 or between {} and {} for {}", what, kSmallestNumber, kLargestNumber, in_words(run)),
+      fmt::format("{} (step {})", value, step_of(point)));
 }
 
 /// What a run has spent never falls. A meter starts anew with the process that reads it: its axis is lost, no other. So
@@ -116,7 +114,7 @@ void check_cost(Run& run, Cost cost, std::string_view where) {
     const std::string fall = fmt::format("{} after {} (step {})", value, last, step_of(point));
     if (cost == Cost::seconds || cost == Cost::joules) return lose(fmt::format("fall, {}", fall));
     fail_input(where,
-               fmt::format("`{}` that starts at 0 or above and never falls for {}", cost_name(cost), described(run)),
+               fmt::format("`{}` that starts at 0 or above and never falls for {}", cost_name(cost), in_words(run)),
                fall);
   }
   if (count > 1 && first == last) lose(fmt::format("stand still at {}", last));
@@ -156,18 +154,9 @@ double finite_number(std::string_view text, std::string_view where, std::string_
   if (!whole || !(problem == std::errc() || underflow) || !std::isfinite(value)) {
     const std::string shown(text.substr(0, 40));
     fail_input(where, fmt::format("a finite number for {}", what),
-               is_printable(shown) ? fmt::format("`{}`", shown) : "bytes that are no text");
+               printable(shown) == shown ? fmt::format("`{}`", shown) : "bytes that are no text");
   }
   return underflow ? 0 : value;
-}
-
-void check_name(std::string_view name, std::string_view where, std::string_view what) {
-  if (name.empty()) fail_input(where, fmt::format("a name for the {}", what), "nothing");
-  if (name.size() > 200)
-    fail_input(where, fmt::format("at most 200 bytes for the {}", what), fmt::format("{}", name.size()));
-  if (!is_printable(name)) {
-    fail_input(where, fmt::format("UTF-8 without control characters for the {}", what), "other bytes");
-  }
 }
 
 void order_points(Run& run, std::string_view where) {
@@ -197,15 +186,15 @@ std::vector<Run> read_runs(const std::vector<fs::path>& paths, CsvLayout layout)
     }
     for (const fs::path& sweep : found.sweeps) add_once(sweep, read, planned, read_plan);
   }
-  std::set<std::tuple<std::string, std::string, std::int64_t>> seen;
+  std::map<std::tuple<std::string, std::string, std::int64_t>, fs::path> seen;
   for (const Run& run : runs) {
-    if (!seen.emplace(run.variant, run.scale, run.seed).second) {
-      fail_input(run.source.string(), "one run for each variant, scale and seed",
-                 fmt::format("variant `{}` scale `{}` seed {} a second time", run.variant, run.scale, run.seed));
-    }
+    const auto [first, is_new] = seen.try_emplace({run.variant, run.scale, run.seed}, run.source);
+    if (is_new) continue;
+    fail_input(run.source.string(), "one run for each variant, scale and seed",
+               fmt::format("{} a second time, after {}", in_words(run), first->second.string()));
   }
   for (Run& run : planned) {
-    if (!seen.emplace(run.variant, run.scale, run.seed).second) continue;
+    if (!seen.try_emplace({run.variant, run.scale, run.seed}, run.source).second) continue;
     run.status = "planned";
     runs.push_back(std::move(run));
   }

@@ -26,7 +26,9 @@ struct Arguments {
 };
 
 void add_options(CLI::App& app, Arguments& arguments) {
-  app.add_option("PATH", arguments.paths, "Run folders, a sweep's folder, or CSV files")->required();
+  app.add_option("PATH", arguments.paths, "Run folders, a sweep's folder, or CSV files")
+      ->required()
+      ->check(some_path());
   app.add_option("--baseline", arguments.baseline, "The variant that everything is compared with")->required();
   app.add_option("--method", arguments.method, "interpolate, fit or paper")->capture_default_str();
   app.add_option("--cost", arguments.cost, "steps, tokens, flops, flops_6nd, seconds, joules or all")
@@ -42,7 +44,8 @@ void add_options(CLI::App& app, Arguments& arguments) {
       ->check(whole_number<std::uint64_t>());
   app.add_option("--format", arguments.format, "text, markdown, csv, json or latex")->capture_default_str();
   app.add_option("--from", arguments.from, "wandb: CSV files are Weights & Biases exports");
-  app.add_option("--report", arguments.report, "Also write DIR/index.html, one self-contained page");
+  app.add_option("--report", arguments.report, "Also write DIR/index.html, one self-contained page")
+      ->check(some_path());
 }
 
 Method method_from(const std::string& name) {

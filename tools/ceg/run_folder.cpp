@@ -7,6 +7,8 @@
 #include "kernels/core/error.h"
 #include "kernels/core/file.h"
 #include "kernels/core/json_text.h"
+#include "kernels/core/name.h"
+#include "kernels/core/sealed_json.h"
 #include "tools/ceg/curves.h"
 #include "tools/ceg/run_reading.h"
 
@@ -53,8 +55,9 @@ const json& object_member(const json& object, const char* key, std::string_view 
 std::int64_t seed_member(const json& object, const std::string& where, std::int64_t otherwise) {
   const json* value = member(object, "seed");
   if (!value) return otherwise;
-  if (!value->is_number_integer()) fail_input(where, "a whole number for `seed`", value->type_name());
-  return value->get<std::int64_t>();
+  const auto seed = integer_in<std::int64_t>(*value);
+  if (!seed) fail_input(where, "a whole number for `seed`", value->dump());
+  return *seed;
 }
 
 /// Whatever the manifest says about the machine and how much of it was used, as one comparable text.
@@ -200,6 +203,17 @@ void check_extent(Run& run, const json& manifest, const std::string& manifest_pa
   }
 }
 
+/// Throws (exit 2) naming the file unless the manifest is what was written, and so is the record of a run that has
+/// ended. Those of earlier versions do not tell.
+void expect_unchanged(const std::string& manifest_text, const std::string& manifest_path, const std::string& record) {
+  const auto manifest = parse_json<nlohmann::ordered_json>(manifest_text, manifest_path);  // the seal knows the order
+  read_json(manifest_path, "the manifest of a run", [&] {
+    if (manifest.contains("xxh64")) expect_seal(manifest, manifest_path, "status");
+    if (!manifest.contains("records")) return;
+    expect_digest(record, digest_from(manifest.at("records").at("eval.jsonl")), "manifest.json");
+  });
+}
+
 }  // namespace
 
 std::vector<Run> read_plan(const std::filesystem::path& sweep) {
@@ -229,10 +243,11 @@ Run read_run_folder(const std::filesystem::path& folder) {
   const std::string manifest_path = (folder / "manifest.json").string();
   run.manifest = read_file(manifest_path);
   const json manifest = parse_object(run.manifest, manifest_path);
+  const std::string path = (folder / "eval.jsonl").string();
+  expect_unchanged(run.manifest, manifest_path, path);
   read_manifest(run, manifest, manifest_path);
   const auto active = number_member(object_member(manifest, "parameters", manifest_path), "active", manifest_path);
 
-  const std::string path = (folder / "eval.jsonl").string();
   // A run that has only just begun, or failed at once, has no evaluation: that is no fault of its record.
   const bool may_be_empty = run.status == "running" || run.status == "interrupted" || run.status == "diverged";
   std::error_code problem;  // whatever it is, reading says it better

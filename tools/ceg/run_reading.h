@@ -14,9 +14,6 @@ std::string_view trimmed(std::string_view text);
 /// A finite decimal number that fills the whole text; throws (exit 2): `where`, `what` and the text as it stands.
 double finite_number(std::string_view text, std::string_view where, std::string_view what);
 
-/// Throws (exit 2) unless `name` is 1 to 200 bytes of valid UTF-8 without control characters.
-void check_name(std::string_view name, std::string_view where, std::string_view what);
-
 /// Sorts the points by step and throws (exit 2) where a step occurs twice with two losses, a cost is negative or falls,
 /// or a number is so large or small that it can be no measurement. An evaluation that stands there twice is taken once,
 /// and a meter (seconds, joules) that falls is an axis that the run lacks: notes say so.

@@ -3,26 +3,12 @@
 #include <set>
 
 #include "kernels/core/error.h"
+#include "kernels/core/file.h"
 #include "tools/ceg/curves.h"
 
 namespace isoloss {
 namespace fs = std::filesystem;
 namespace {
-
-/// What a folder holds, in order of name. It is closed again before any folder below it is opened.
-std::vector<fs::path> entries_of(const fs::path& folder) {
-  std::vector<fs::path> entries;
-  std::error_code problem;
-  fs::directory_iterator at(folder, problem);
-  // A step that fails turns the iterator into the end: whether there is a problem is asked after every step.
-  while (!problem && at != fs::directory_iterator()) {
-    entries.push_back(at->path());
-    at.increment(problem);
-  }
-  if (problem) fail_input(folder.string(), "a folder that can be read", problem.message());
-  std::sort(entries.begin(), entries.end());
-  return entries;
-}
 
 bool is_folder(const fs::path& path) {
   std::error_code problem;

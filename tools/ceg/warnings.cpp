@@ -21,17 +21,32 @@ bool same_curve(const Run& a, const Run& b) {
                     [](const Point& p, const Point& q) { return p.val_loss == q.val_loss && p.cost[0] == q.cost[0]; });
 }
 
+/// Each curve that was there before, beside the first one that it equals.
 void identical_curves(const std::vector<Run>& runs, const std::vector<std::size_t>& members, const std::string& scale,
                       std::vector<Warning>& warnings) {
-  for (std::size_t i = 0; i < members.size(); ++i) {
-    for (std::size_t k = i + 1; k < members.size(); ++k) {
-      const Run &a = runs[members[i]], &b = runs[members[k]];
-      if (!same_curve(a, b)) continue;
-      warnings.push_back({WarningKind::identical_curves, std::nullopt,
-                          fmt::format("scale `{}`: the curve of {} equals that of {} bit for bit", scale, described(b),
-                                      described(a))});
-    }
+  for (std::size_t i = 1; i < members.size(); ++i) {
+    const Run& run = runs[members[i]];
+    const auto end = members.begin() + static_cast<std::ptrdiff_t>(i);
+    const auto first =
+        std::find_if(members.begin(), end, [&](std::size_t other) { return same_curve(runs[other], run); });
+    if (first == end) continue;
+    warnings.push_back({WarningKind::identical_curves, std::nullopt,
+                        fmt::format("scale `{}`: the curve of {} equals that of {} bit for bit", scale, described(run),
+                                    described(runs[*first]))});
   }
+}
+
+/// No cross-entropy of real text is 0 or below, but some loggers write 0 for what is no number.
+void impossible_losses(const Run& run, std::vector<Warning>& warnings) {
+  const auto impossible = [](const Point& point) { return !(point.val_loss > 0); };
+  const auto first = std::find_if(run.points.begin(), run.points.end(), impossible);
+  if (first == run.points.end()) return;
+  warnings.push_back(
+      {WarningKind::record, std::nullopt,
+       fmt::format("scale `{}`: {} of {} losses of {} are not above 0, {} at step {} first: no cross-entropy is; all "
+                   "are taken as evaluations",
+                   run.scale, std::count_if(first, run.points.end(), impossible), run.points.size(), described(run),
+                   first->val_loss, *first->cost[0])});
 }
 
 /// The tail rises when the last tenth of the steps lies above the tenth before, or when the end has lost more than 2 %
@@ -290,6 +305,7 @@ void warn_about_runs(const Context& context, const ScaleGroup& group, std::vecto
   for (const std::size_t run : members) {
     curve_gaps(context.runs[run], warnings);
     repeated_losses(context.runs[run], warnings);
+    impossible_losses(context.runs[run], warnings);
   }
   std::vector<std::size_t> all = members;
   all.insert(all.end(), group.baseline.failed.begin(), group.baseline.failed.end());

@@ -25,6 +25,7 @@
 #include "kernels/core/lost_map.h"
 #include "tools/common/processor.h"
 #include "tools/common/usage.h"
+#include "tools/common/version.h"
 
 namespace isoloss {
 
@@ -174,7 +175,7 @@ int run_program(int argc, char** argv, std::string_view name, std::string_view d
   watch_mapped_files();
   CLI::App app{std::string(description), std::string(name)};
   app.footer("Example:\n  " + std::string(example));
-  app.set_version_flag("--version", std::string(name) + " (isoloss) " ISOLOSS_VERSION);
+  app.set_version_flag("--version", version_text(name));
   app.add_flag("--quiet", quiet_flag, "Only results and errors");
   open_missing_streams();
   try {

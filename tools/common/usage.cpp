@@ -31,7 +31,8 @@ template <class Accepts>
 CLI::Validator expecting(std::string expected, Accepts accepts) {
   return CLI::Validator(
       [expected = std::move(expected), accepts](std::string& text) {
-        return accepts(text) ? std::string() : fmt::format("{}{}, got {}", kExpected, expected, text);
+        return accepts(text) ? std::string()
+                             : fmt::format("{}{}, got {}", kExpected, expected, text.empty() ? "nothing" : text);
       },
       "");
 }
@@ -54,6 +55,10 @@ CLI::Validator whole_number(std::uint64_t lowest, std::uint64_t highest) {
                      std::uint64_t value = 0;
                      return parse(text, value) && value >= lowest && value <= highest;
                    });
+}
+
+CLI::Validator some_path() {
+  return expecting("a path", [](const std::string& text) { return !text.empty(); });
 }
 
 CLI::Validator number_from(double lowest) {

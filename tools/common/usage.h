@@ -17,7 +17,8 @@ template <class Integer>
 CLI::Validator whole_number() {
   return whole_number(0, static_cast<std::uint64_t>(std::numeric_limits<Integer>::max()));
 }
-CLI::Validator number_from(double lowest);                             ///< finite
+CLI::Validator some_path();                 ///< not empty, as "$FILE" is where FILE was never set
+CLI::Validator number_from(double lowest);  ///< finite
 CLI::Validator one_of(std::initializer_list<std::string_view> words);  ///< two or more
 
 /// An input error of `where` unless `path` is UTF-8, as the JSON of records is.

@@ -153,11 +153,14 @@ int main(int argc, char** argv) {
       argc, argv, "evaluate", "Prints the loss, perplexity and bits per byte of saved weights.",
       "evaluate --run runs/first --data tokens/val_*.bin",
       [&](CLI::App& app) {
-        app.add_option("--run", options.run, "A run folder: its configuration, newest weights and validation data");
-        app.add_option("--weights", options.weights, "Weights (safetensors)");
-        app.add_option("--config", options.config, "Their configuration: a TOML file or the name of a preset");
+        app.add_option("--run", options.run, "A run folder: its configuration, newest weights and validation data")
+            ->check(some_path());
+        app.add_option("--weights", options.weights, "Weights (safetensors)")->check(some_path());
+        app.add_option("--config", options.config, "Their configuration: a TOML file or the name of a preset")
+            ->check(some_path());
         app.add_option("--data", options.data, "Token shards: files or globs; default: the run's validation data")
-            ->take_all();
+            ->take_all()
+            ->check(some_path());
         app.add_option("--tokens", options.tokens, "At most so many targets; 0: all")
             ->check(whole_number<std::int64_t>());
         app.add_flag("--json", options.json, "One JSON object instead of a table");

@@ -89,7 +89,7 @@ int main(int argc, char** argv) {
       argc, argv, "generate", "Continues a prompt with a trained model.",
       "generate --run runs/first --prompt \"Once upon a time\" --tokens 100",
       [&](CLI::App& app) {
-        app.add_option("--run", options.run, "The run folder")->required();
+        app.add_option("--run", options.run, "The run folder")->required()->check(some_path());
         app.add_option("--prompt", options.prompt, "Text to continue; empty: the start of a document");
         app.add_option("--tokens", options.tokens, "Tokens to draw")
             ->default_str("200")

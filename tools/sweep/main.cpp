@@ -10,6 +10,7 @@
 #include "kernels/core/file.h"
 #include "kernels/core/parallel.h"
 #include "tools/common/program.h"
+#include "tools/common/shared_files.h"
 #include "tools/common/usage.h"
 #include "tools/sweep/agreement.h"
 #include "tools/sweep/board.h"
@@ -33,13 +34,13 @@ struct Options {
   std::vector<std::string> only, set;
   std::string device = "auto";
   int jobs = 1, threads = 0;
-  bool dry_run = false;
+  bool dry_run = false, any_tokenizer = false;
 };
 
-fs::path own_path() { return fs::read_symlink("/proc/self/exe"); }
-
 /// A missing tokenizer or shard shows before anything starts, not in the first run of the last variant.
-void check_data(const Plan& plan) {
+void check_data(const Plan& plan, bool any_tokenizer) {
+  TokenizerRule rule;
+  rule.any = any_tokenizer;
   for (const Cell& cell : plan.cells) {
     Configuration configuration = cell.runs.front().front().configuration;
     if (configuration.run.data.train.empty() || configuration.run.data.val.empty()) {
@@ -47,7 +48,7 @@ void check_data(const Plan& plan) {
       fail_input(fmt::format("{}: {}", plan.suite.file.string(), train ? "data.train" : "data.val"),
                  "shards, as a key of the suite or with --set", "none");
     }
-    resolve_vocab(configuration);
+    resolve_vocab(configuration, {}, rule);
   }
 }
 
@@ -86,9 +87,9 @@ void report(const Board& board, int code) {
 
 void write_script(const Board& board, const Options& options, int all_threads) {
   const std::string train = options.train.empty() ? "" : fs::absolute(options.train).string();
-  const std::string script =
-      slurm_text(board, {own_path().string(), train, fs::absolute(options.suite).string(),
-                         fs::absolute(options.out).string(), options.device, all_threads, options.set});
+  const std::string script = slurm_text(
+      board, {own_path().string(), train, fs::absolute(suite_file(options.suite)).string(),
+              fs::absolute(options.out).string(), options.device, all_threads, options.set, options.any_tokenizer});
   if (script.empty()) {
     const bool failed = std::ranges::any_of(board.tasks(), &Task::failed);
     say(fmt::format("every run is finished{}; {} is not written", failed ? " or has diverged" : "", options.slurm));
@@ -100,13 +101,14 @@ void write_script(const Board& board, const Options& options, int all_threads) {
 int run(const Options& options) {
   std::vector<Override> overrides;
   for (const std::string& text : options.set) overrides.push_back({text, "--set", {}});
-  const Plan plan = make_plan(read_suite(options.suite), overrides, options.out);
+  const Plan plan = make_plan(read_suite(suite_file(options.suite)), overrides, options.out);
+  for (const std::string& line : surprises(plan)) warn(line);
   Board board(plan, options.out, options.only);
   if (options.dry_run) {
     fmt::print("{}", plan_text(board));
     return 0;
   }
-  check_data(plan);
+  check_data(plan, options.any_tokenizer);
   expect_comparable(board, false);
   const fs::path train = train_program(options);
   const int all_threads = options.threads > 0 ? options.threads : threads();
@@ -119,7 +121,7 @@ int run(const Options& options) {
     warn(fmt::format("--jobs {} with {} threads: every run takes one at least, so {} at a time", options.jobs,
                      all_threads, jobs));
   }
-  const int code = run_sweep(board, {train, jobs, all_threads / jobs, options.device});
+  const int code = run_sweep(board, {train, jobs, all_threads / jobs, options.device, options.any_tokenizer});
   report(board, code);
   return code;
 }
@@ -135,8 +137,11 @@ int main(int argc, char** argv) {
       argc, argv, "sweep", "Trains every variant of a suite at every scale with every seed; `ceg` makes the table.",
       "sweep models/suites/demo.toml --out runs/demo --jobs 2",
       [&options](CLI::App& app) {
-        app.add_option("SUITE", options.suite, "Suite file (TOML)")->required();
-        app.add_option("--out", options.out, "Folder of the sweep")->required();
+        app.add_option("SUITE", options.suite,
+                       "Suite file (TOML), or the name of one that comes with isoloss, such as demo")
+            ->required()
+            ->check(some_path());
+        app.add_option("--out", options.out, "Folder of the sweep")->required()->check(some_path());
         app.add_option("--jobs", options.jobs, "Runs at a time; they share the threads, each with one at least")
             ->check(whole_number(1, kMostJobs));
         app.add_option("--threads", options.threads,
@@ -150,7 +155,9 @@ int main(int argc, char** argv) {
             ->allow_extra_args(false);
         CLI::Option* const dry_run = app.add_flag("--dry-run", options.dry_run, "Print the plan and start nothing");
         app.add_option("--slurm", options.slurm, "Write a Slurm array job to this file and start nothing")
+            ->check(some_path())
             ->excludes(dry_run);
+        app.add_flag("--any-tokenizer", options.any_tokenizer, "As train's: also shards of different tokenizers");
         app.add_option("--train", options.train, "The train program (default: beside sweep)")->group("");
       },
       [&options] { return run(options); });

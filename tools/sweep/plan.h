@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,11 +17,11 @@ namespace isoloss {
 
 /// One training run, completely told.
 struct PlannedRun {
-  std::filesystem::path folder;         ///< below the sweep's folder: nano/baseline/seed1
-  std::string label;                    ///< what goes into the manifest's `sweep`, as JSON
-  std::string config_text;              ///< the content of the run's config.toml
-  Configuration configuration;          ///< the same, instantiated
-  std::optional<double> learning_rate;  ///< where the suite gives any
+  std::filesystem::path folder;                           ///< below the sweep's folder: nano/baseline/seed1
+  std::string label;                                      ///< what goes into the manifest's `sweep`, as JSON
+  Configuration configuration;                            ///< instantiated
+  std::shared_ptr<const std::vector<Override>> settings;  ///< what it was made of, but for the seed
+  std::optional<double> learning_rate;                    ///< where the suite gives any
 };
 
 /// All runs of one variant at one scale.
@@ -40,10 +41,14 @@ struct Plan {
 /// is the sweep's folder. Throws input errors that name the suite, the variant and scale, and the key.
 Plan make_plan(Suite suite, const std::vector<Override>& overrides, const std::filesystem::path& out);
 
-/// TOML of a run in `folder` that extends `extends` and sets what the overrides say, the last one of a key winning.
-/// Paths that were written as relative ones stay relative, so that the run's record does not depend on the place.
-std::string config_text(const std::string& extends, const std::vector<Override>& overrides,
-                        const std::filesystem::path& folder);
+/// The content of the config.toml of a run below `out`: what the suite extends, and the run's settings, the last one of
+/// a key winning. Paths that were written as relative ones stay relative, so that the run's record does not depend on
+/// the place.
+std::string config_text(const Suite& suite, const PlannedRun& run, const std::filesystem::path& out);
+
+/// What looks like a mistake, a sentence each: a cell with the configuration of another one, whose runs would repeat
+/// those of that one bit for bit, and an A/A arm that is not the baseline once more.
+std::vector<std::string> surprises(const Plan& plan);
 
 /// Rough work of a run in arbitrary units, for the time left only: tokens times the matrix sizes they meet.
 double work_of(const Configuration& configuration);

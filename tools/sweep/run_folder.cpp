@@ -80,6 +80,7 @@ Found inspect(const fs::path& folder, const PlannedRun& planned) {
     fail_input(folder.string(), fmt::format("the suite's {} = {}", other->key, other->expected.dump()),
                fmt::format("a run with {}; remove that folder or choose another --out", other->found.dump()));
   }
+  expect_records(folder, manifest);
   if (manifest.status == RunStatus::finished) return Found::finished;
   if (manifest.status == RunStatus::diverged) return Found::diverged;
   return Found::begun;
@@ -101,9 +102,7 @@ std::optional<fs::file_time_type> last_change(const fs::path& folder) {
 
 std::int64_t steps_done(const fs::path& folder) {
   const json line = last_record(folder / "log.jsonl");
-  return line.is_object() && line.contains("step") && line["step"].is_number_integer()
-             ? line["step"].get<std::int64_t>()
-             : 0;
+  return line.is_object() && line.contains("step") ? integer_in<std::int64_t>(line["step"]).value_or(0) : 0;
 }
 
 double final_loss(const fs::path& folder, const PlannedRun& planned) {

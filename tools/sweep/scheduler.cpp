@@ -97,7 +97,7 @@ class Scheduler {
       const bool resume =
           found == Found::begun && resumable(folder, [this](std::string_view why) { display_.warning(why); });
       if (!resume) remove_record(folder);
-      write_file_atomically(folder / "config.toml", task.run->config_text);
+      write_file_atomically(folder / "config.toml", config_text(board_.plan().suite, *task.run, board_.out()));
       running_.push_back({index, now_seconds(), Child(command(task, folder, resume), folder / "train.log", lock)});
     } catch (const Error& error) {
       end(index, error.what(), 0);
@@ -116,6 +116,7 @@ class Scheduler {
                                       "--sweep-label",
                                       task.run->label,
                                       "--quiet"};
+    if (options_.any_tokenizer) words.emplace_back("--any-tokenizer");
     if (resume) words.emplace_back("--resume");
     return words;
   }

@@ -13,6 +13,7 @@ struct ScheduleOptions {
   int jobs = 1;                 ///< runs at a time
   int threads = 1;              ///< of each of them
   std::string device = "auto";
+  bool any_tokenizer = false;  ///< handed on
 };
 
 /// Works until nothing can be started any more, or until this process is interrupted: then every run finishes its step

@@ -94,6 +94,7 @@ std::string slurm_text(const Board& board, const SlurmOptions& options) {
                   shell_word(options.suite), shell_word(options.out), options.threads, options.device);
   if (!options.train.empty()) text += fmt::format(" --train {}", shell_word(options.train));
   for (const std::string& set : options.set) text += fmt::format(" --set {}", shell_word(set));
+  if (options.any_tokenizer) text += " --any-tokenizer";
   text += " \"${patterns[@]/#/--only=}\" &\n";
   text += kWait;
   return text;

@@ -13,6 +13,7 @@ struct SlurmOptions {
   std::string device = "auto";
   int threads = 1;
   std::vector<std::string> set;  ///< --set arguments, passed on
+  bool any_tokenizer = false;    ///< passed on
 };
 
 /// A batch script with one array element per unfinished run, or per variant and scale where learning rates are searched

@@ -9,9 +9,12 @@
 #include <optional>
 #include <set>
 #include <sstream>
+#include <system_error>
 
 #include "kernels/core/error.h"
+#include "kernels/core/name.h"
 #include "models/toml.h"
+#include "tools/common/shared_files.h"
 
 namespace isoloss {
 
@@ -56,13 +59,14 @@ class Reader {
   template <class T, class F>
   std::vector<T> list(std::string_view key, std::string_view expected, F element) const {
     std::vector<T> values;
+    std::set<T> seen;
     const toml::node* node = table_.get(key);
     if (node == nullptr) return values;
     if (!node->is_array()) fail_input(where(key, node), fmt::format("an array of {}", expected), kind(node));
     for (const toml::node& item : *node->as_array()) {
       const std::optional<T> value = element(item);
       if (!value) fail_input(where(key, &item), fmt::format("an array of {}", expected), shown(item));
-      if (std::ranges::find(values, *value) != values.end()) {
+      if (!seen.insert(*value).second) {
         fail_input(where(key, &item), "values that differ", fmt::format("{} twice", *value));
       }
       values.push_back(*value);
@@ -76,7 +80,13 @@ class Reader {
 
   std::vector<Override> settings(std::string_view owner) const {
     std::vector<Override> all;
-    for (std::string& text : texts("set")) all.push_back(setting(std::move(text), owner));
+    std::set<std::string, std::less<>> keys;
+    for (std::string& text : texts("set")) {
+      if (!keys.emplace(key_of(text)).second) {
+        fail_input(where("set", table_.get("set")), "each key once", fmt::format("{} twice", key_of(text)));
+      }
+      all.push_back(setting(std::move(text), owner));
+    }
     return all;
   }
 
@@ -119,12 +129,10 @@ void no_two_alike(const std::vector<T>& items, const fs::path& file, std::string
   for (const T& item : items) {
     const std::string where = fmt::format("{}: {} {}", file.string(), what, item.name);
     if (!names.insert(item.name).second) fail_input(where, "a name of its own", "a name used twice");
-    const bool controls =
-        std::ranges::any_of(item.name, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
-    if (controls) fail_input(where, "a name without control characters", "one that has them");
+    check_name(item.name, where, "name");  // what ceg, which reads it, takes
     const std::string folder = folder_name(item.name);
-    const bool hidden = folder.starts_with('.'), none = folder.find_first_not_of('-') == std::string::npos;
-    if (hidden || none || folder == "tuning" ||
+    if (folder.empty()) fail_input(where, "a name that holds a letter or digit of ASCII, for its folder", item.name);
+    if (folder.starts_with('.') || folder == "tuning" ||
         std::ranges::any_of(kTaken, [&](auto taken) { return folder.starts_with(taken); })) {
       fail_input(where, "a name that can be a folder", fmt::format("`{}`", folder));
     }
@@ -134,12 +142,17 @@ void no_two_alike(const std::vector<T>& items, const fs::path& file, std::string
   }
 }
 
-/// The smallest multiple of 1000 by which seeds can be moved without meeting any of them.
-std::int64_t disjoint_offset(const std::vector<std::int64_t>& seeds) {
+/// The smallest multiple of 1000 by which seeds can be moved `times` times without meeting any that was there.
+std::int64_t disjoint_offset(std::vector<std::int64_t> seeds, std::int64_t times) {
+  std::ranges::sort(seeds);
+  const auto meets = [&](std::int64_t distance) {
+    return std::ranges::any_of(seeds,
+                               [&](std::int64_t seed) { return std::ranges::binary_search(seeds, seed + distance); });
+  };
   for (std::int64_t offset = 1000;; offset += 1000) {
-    const bool meets = std::ranges::any_of(
-        seeds, [&](std::int64_t seed) { return std::ranges::find(seeds, seed + offset) != seeds.end(); });
-    if (!meets) return offset;
+    std::int64_t free = 0;
+    while (free < times && !meets((free + 1) * offset)) ++free;
+    if (free == times) return offset;
   }
 }
 
@@ -151,7 +164,7 @@ void assign_seeds(Suite& suite, const std::vector<std::int64_t>& seeds) {
   if (std::ranges::none_of(suite.variants, is_arm)) {
     suite.variants.push_back({baseline + " (A/A)", "baseline", {}, {}, {}});
   }
-  const std::int64_t offset = disjoint_offset(seeds);
+  const std::int64_t offset = disjoint_offset(seeds, std::ranges::count_if(suite.variants, is_arm));
   std::int64_t arms = 0;
   for (Variant& variant : suite.variants) {
     variant.seeds = seeds;
@@ -177,6 +190,40 @@ std::vector<Scale> read_scales(const fs::path& file, const toml::table& root) {
   return scales;
 }
 
+/// Whether a variant is, by way of its parts and theirs, a part of itself.
+bool holds_itself(const std::vector<Variant>& variants, const Variant& variant) {
+  std::set<std::string> seen;
+  std::vector<std::string> open = variant.parts;
+  while (!open.empty()) {
+    const std::string part = std::move(open.back());
+    open.pop_back();
+    if (part == variant.name) return true;
+    if (!seen.insert(part).second) continue;
+    const auto other = std::ranges::find(variants, part, &Variant::name);
+    if (other != variants.end()) open.insert(open.end(), other->parts.begin(), other->parts.end());
+  }
+  return false;
+}
+
+void check_parts(const fs::path& file, const std::vector<Variant>& variants) {
+  for (const Variant& variant : variants) {
+    const std::string where = fmt::format("{}: variant {}, parts", file.string(), variant.name);
+    if (variant.variant_class == "baseline" && !variant.parts.empty()) {
+      fail_input(where, "none, since a baseline combines nothing", variant.parts.front());
+    }
+    for (const std::string& part : variant.parts) {
+      const bool known = part != variant.name && std::ranges::any_of(variants, [&](const Variant& other) {
+                           return other.name == part && other.variant_class != "baseline";
+                         });
+      if (!known) fail_input(where, "names of other variants that are no baseline", part);
+    }
+    if (holds_itself(variants, variant)) {
+      fail_input(where, "variants that do not combine this one again",
+                 fmt::format("{}", fmt::join(variant.parts, ", ")));
+    }
+  }
+}
+
 std::vector<Variant> read_variants(const fs::path& file, const toml::table& root) {
   std::vector<Variant> variants;
   const toml::array* tables = root["variant"].as_array();
@@ -193,15 +240,7 @@ std::vector<Variant> read_variants(const fs::path& file, const toml::table& root
     }
     variants.push_back({name, variant_class, reader.settings("variant " + name), reader.texts("parts"), {}});
   }
-  for (const Variant& variant : variants) {
-    for (const std::string& part : variant.parts) {
-      const bool known = part != variant.name && std::ranges::any_of(variants, [&](const Variant& other) {
-                           return other.name == part && other.variant_class != "baseline";
-                         });
-      const std::string where = fmt::format("{}: variant {}, parts", file.string(), variant.name);
-      if (!known) fail_input(where, "names of other variants that are no baseline", part);
-    }
-  }
+  check_parts(file, variants);
   const bool has_baseline =
       std::ranges::any_of(variants, [](const Variant& variant) { return variant.variant_class == "baseline"; });
   if (!has_baseline) fail_input(fmt::format("{}: variant", file.string()), "one of class `baseline`", "none");
@@ -212,6 +251,13 @@ std::vector<Variant> read_variants(const fs::path& file, const toml::table& root
 
 const Variant& Suite::baseline() const {
   return *std::ranges::find(variants, std::string("baseline"), &Variant::variant_class);
+}
+
+std::string_view key_of(std::string_view setting) {
+  constexpr std::string_view blanks = " \t";
+  setting = setting.substr(0, setting.find('='));
+  const auto first = std::min(setting.find_first_not_of(blanks), setting.size());
+  return setting.substr(first, setting.find_last_not_of(blanks) + 1 - first);
 }
 
 std::string folder_name(std::string_view name) {
@@ -227,6 +273,23 @@ std::string folder_name(std::string_view name) {
   }
   while (!folder.empty() && folder.back() == '-') folder.pop_back();
   return folder;
+}
+
+fs::path suite_file(const std::string& name) {
+  const fs::path path = name;
+  std::error_code ignored;
+  if (path.has_parent_path() || path.has_extension() || fs::exists(path, ignored)) return path;
+  const fs::path folder = shared_file("models/suites");
+  const fs::path shared = folder / (name + ".toml");
+  if (fs::is_regular_file(shared, ignored)) return shared;
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
+    if (entry.path().extension() == ".toml") names.push_back(entry.path().stem().string());
+  }
+  std::ranges::sort(names);
+  fail_input("SUITE",
+             names.empty() ? "a suite file" : fmt::format("a suite file, or one of {}", fmt::join(names, ", ")),
+             name + ", which is not there");
 }
 
 Suite read_suite(const fs::path& file) {

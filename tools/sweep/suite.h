@@ -43,6 +43,13 @@ struct Suite {
 /// input errors that name file, line and key. Whether the settings are valid is found out by `make_plan`.
 Suite read_suite(const std::filesystem::path& file);
 
+/// What stands before the equals sign of `key=value`, without blanks.
+std::string_view key_of(std::string_view setting);
+
+/// The file of a suite that is given as a path, or by the name of one that comes with the programs (`demo`). A file
+/// comes first. An input error where a name is neither.
+std::filesystem::path suite_file(const std::string& name);
+
 /// `name` as a folder name: letters, digits and `.+=_-` stay, every run of other bytes becomes one `-`.
 std::string folder_name(std::string_view name);
 

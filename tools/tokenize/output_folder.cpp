@@ -49,17 +49,6 @@ bool is_ours(const fs::path& path) {
   return is_shard(name) || name == kMeta || name == kTokenizer;
 }
 
-std::vector<fs::path> entries_of(const fs::path& folder) {
-  std::vector<fs::path> entries;
-  std::error_code error;
-  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error)) {
-    entries.push_back(at->path());
-  }
-  if (error) fail_run(folder.string(), "a readable folder", error.message());
-  std::ranges::sort(entries);
-  return entries;
-}
-
 void remove_path(const fs::path& path) {
   std::error_code error;
   fs::remove(path, error);

@@ -10,6 +10,7 @@
 #include "kernels/core/json_text.h"
 #include "kernels/core/parallel.h"
 #include "models/transformer.h"
+#include "tools/common/version.h"
 
 namespace isoloss {
 
@@ -65,8 +66,8 @@ Manifest describe_run(const Configuration& configuration, const std::string& con
   manifest.threads = threads();
   manifest.cpu = cpu_name();
   manifest.gpu = identity.gpu;
-  manifest.version = ISOLOSS_VERSION;
-  manifest.commit = ISOLOSS_COMMIT;
+  manifest.version = build_version();
+  manifest.commit = build_commit();
   manifest.compiler = __VERSION__;
   if (!identity.sweep_label.empty()) {
     if (!parse_json(identity.sweep_label, "--sweep-label", "a JSON object").is_object()) {

@@ -101,7 +101,8 @@ Checkpoint checkpoint_of(const fs::path& folder, const Manifest& manifest, const
   return *checkpoint;
 }
 
-int tell_finished(const fs::path& folder) {
+int tell_finished(const fs::path& folder, const Manifest& manifest) {
+  expect_finished_whole(folder, manifest);
   say(fmt::format("{}: the run is finished", folder.string()));
   return 0;
 }
@@ -172,8 +173,10 @@ int train(const Options& options) {
   for (const TokenDataset* data : {&train_data, &val_data}) {
     for (const TokenShard& shard : data->shards()) expect_utf8("data", shard.path().filename().string());
   }
-  if (options.resume && manifest_of(folder, configuration).status == RunStatus::finished) {
-    return tell_finished(folder);  // nothing is written, so nothing need be held
+  if (options.resume) {
+    const Manifest manifest = manifest_of(folder, configuration);
+    // Nothing is written, so nothing need be held.
+    if (manifest.status == RunStatus::finished) return tell_finished(folder, manifest);
   }
   const FolderLock lock = lock_folder(folder, kLongestWait);
   std::optional<Checkpoint> resume;
@@ -182,7 +185,7 @@ int train(const Options& options) {
     say(fmt::format("{}: stopped before its first checkpoint, starts anew", folder.string()));
   } else if (options.resume) {
     const Manifest manifest = manifest_of(folder, configuration);  // again, now that nobody else changes it
-    if (manifest.status == RunStatus::finished) return tell_finished(folder);
+    if (manifest.status == RunStatus::finished) return tell_finished(folder, manifest);
     resume = checkpoint_of(folder, manifest, device.name);
   } else if (holds_run(folder)) {
     fail_input(folder.string(), "a folder without a run, or --resume", "a folder that holds one");
@@ -248,9 +251,9 @@ int main(int argc, char** argv) {
       [&](CLI::App& app) {
         app.add_option("config", options.config, "A TOML file, or the name of a preset")->required();
         app.add_option("--set", options.set, "key=value, over the file's; may be repeated")->take_all();
-        app.add_option("--out", options.out, "The run's folder; default runs/NAME of the config");
+        app.add_option("--out", options.out, "The run's folder; default runs/NAME of the config")->check(some_path());
         app.add_flag("--resume", options.resume, "Go on from the newest checkpoint in the run's folder");
-        app.add_option("--init-from", options.init_from, "Start from these weights (safetensors)");
+        app.add_option("--init-from", options.init_from, "Start from these weights (safetensors)")->check(some_path());
         app.add_flag("--plan", options.plan, "Print nodes, memory and FLOPs, and train nothing");
         app.add_flag("--profile", options.profile, "Print time, FLOP/s and bytes/s op by op at the end");
         app.add_flag("--any-tokenizer", options.any_tokenizer,

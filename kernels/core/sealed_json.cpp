@@ -1,9 +1,10 @@
-#include "engine/sealed_json.h"
+#include "kernels/core/sealed_json.h"
 
 #include <charconv>
 #include <string>
 
 #include "kernels/core/error.h"
+#include "kernels/core/json_text.h"
 
 namespace isoloss {
 
@@ -36,7 +37,7 @@ nlohmann::ordered_json to_json(const FileDigest& digest) {
 
 FileDigest digest_from(const nlohmann::ordered_json& json) {
   FileDigest digest;
-  digest.bytes = json.at("bytes").get<std::uint64_t>();
+  digest.bytes = integer_at<std::uint64_t>(json, "bytes");
   const auto text = json.at("xxh64").get<std::string>();
   // What is no such number reads as another one, which the file does not have.
   std::from_chars(text.data(), text.data() + text.size(), digest.checksum, 16);

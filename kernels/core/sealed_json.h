@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 
-#include "engine/checksum.h"
+#include "kernels/core/checksum.h"
 
 namespace isoloss {
 

@@ -1,4 +1,4 @@
-#include "engine/checksum.h"
+#include "kernels/core/checksum.h"
 
 #include <fmt/format.h>
 
