@@ -4,7 +4,7 @@
 #include <queue>
 #include <unordered_map>
 
-#include "kernels/core/philox.h"
+#include "kernels/base/philox.h"
 
 namespace isoloss {
 

@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "data/content.h"
-#include "kernels/core/error.h"
-#include "kernels/core/file.h"
+#include "kernels/base/error.h"
+#include "kernels/base/file.h"
 
 namespace isoloss {
 

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "kernels/core/utf8.h"
+#include "kernels/base/utf8.h"
 
 namespace isoloss {
 

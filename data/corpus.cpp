@@ -11,8 +11,8 @@
 #include "data/content.h"
 #include "data/json_line.h"
 #include "data/stories.h"
-#include "kernels/core/error.h"
-#include "kernels/core/file.h"
+#include "kernels/base/error.h"
+#include "kernels/base/file.h"
 
 namespace isoloss {
 

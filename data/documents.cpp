@@ -12,7 +12,7 @@
 #include "data/content.h"
 #include "data/json_line.h"
 #include "data/tokenizer.h"
-#include "kernels/core/error.h"
+#include "kernels/base/error.h"
 
 namespace isoloss {
 

@@ -10,7 +10,7 @@
 #include <optional>
 
 #include "data/content.h"
-#include "kernels/core/utf8.h"
+#include "kernels/base/utf8.h"
 
 namespace isoloss {
 

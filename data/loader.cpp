@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <bit>
 
-#include "kernels/core/error.h"
-#include "kernels/core/parallel.h"
-#include "kernels/core/philox.h"
+#include "kernels/base/error.h"
+#include "kernels/base/parallel.h"
+#include "kernels/base/philox.h"
 
 namespace isoloss {
 

@@ -6,9 +6,9 @@
 #include <utility>
 
 #include "data/tokenizer.h"
-#include "kernels/core/error.h"
-#include "kernels/core/file.h"
-#include "kernels/core/json_text.h"
+#include "kernels/base/error.h"
+#include "kernels/base/file.h"
+#include "kernels/base/json_text.h"
 
 namespace isoloss {
 

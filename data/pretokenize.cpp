@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "kernels/core/utf8.h"
+#include "kernels/base/utf8.h"
 
 namespace isoloss {
 

@@ -10,7 +10,7 @@
 
 #include "data/bare_ids.h"
 #include "data/content.h"
-#include "kernels/core/error.h"
+#include "kernels/base/error.h"
 
 namespace isoloss {
 

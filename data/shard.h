@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/core/file.h"
+#include "kernels/base/file.h"
 
 namespace isoloss {
 

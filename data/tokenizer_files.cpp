@@ -8,10 +8,10 @@
 #include <unordered_map>
 
 #include "data/tokenizer.h"
-#include "kernels/core/error.h"
-#include "kernels/core/file.h"
-#include "kernels/core/json_text.h"
-#include "kernels/core/utf8.h"
+#include "kernels/base/error.h"
+#include "kernels/base/file.h"
+#include "kernels/base/json_text.h"
+#include "kernels/base/utf8.h"
 
 namespace isoloss {
 

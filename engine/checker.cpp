@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/base/error.h"
 #include "kernels/core/bf16.h"
-#include "kernels/core/error.h"
 
 namespace isoloss {
 

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "engine/step_runner.h"
-#include "kernels/core/error.h"
+#include "kernels/base/error.h"
 
 namespace isoloss {
 

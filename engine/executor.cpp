@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "kernels/core/parallel.h"
+#include "kernels/base/parallel.h"
 
 namespace isoloss {
 

@@ -6,7 +6,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "kernels/core/error.h"
+#include "kernels/base/error.h"
 
 namespace isoloss {
 

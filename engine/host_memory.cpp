@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 #include <sys/mman.h>
 
-#include "kernels/core/error.h"
+#include "kernels/base/error.h"
 
 namespace isoloss {
 

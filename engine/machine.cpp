@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "engine/host_memory.h"
-#include "kernels/core/error.h"
+#include "kernels/base/error.h"
 
 namespace isoloss {
 

@@ -6,8 +6,8 @@
 #include <span>
 #include <string>
 
-#include "kernels/core/cuda_device.h"
 #include "kernels/core/op.h"
+#include "kernels/cuda/device.h"
 
 namespace isoloss {
 

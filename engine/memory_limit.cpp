@@ -10,8 +10,8 @@
 #include <optional>
 #include <sstream>
 
-#include "kernels/core/error.h"
-#include "kernels/core/file.h"
+#include "kernels/base/error.h"
+#include "kernels/base/file.h"
 
 namespace isoloss {
 

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <vector>
 
-#include "kernels/core/parallel.h"
+#include "kernels/base/parallel.h"
 
 namespace isoloss {
 

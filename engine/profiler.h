@@ -8,7 +8,7 @@
 
 #include "engine/executor.h"
 #include "engine/optimizer.h"
-#include "kernels/core/ceilings.h"
+#include "kernels/cpu/ceilings.h"
 
 namespace isoloss {
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "kernels/core/checksum.h"
+#include "kernels/base/checksum.h"
 
 namespace isoloss {
 

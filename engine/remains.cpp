@@ -4,8 +4,8 @@
 #include <system_error>
 
 #include "engine/run_record.h"
-#include "kernels/core/error.h"
-#include "kernels/core/file.h"
+#include "kernels/base/error.h"
+#include "kernels/base/file.h"
 
 namespace isoloss {
 

@@ -2,10 +2,10 @@
 
 #include <fmt/format.h>
 
-#include "kernels/core/error.h"
-#include "kernels/core/file.h"
-#include "kernels/core/json_text.h"
-#include "kernels/core/sealed_json.h"
+#include "kernels/base/error.h"
+#include "kernels/base/file.h"
+#include "kernels/base/json_text.h"
+#include "kernels/base/sealed_json.h"
 
 namespace isoloss {
 

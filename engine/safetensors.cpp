@@ -11,8 +11,8 @@
 #include <optional>
 #include <set>
 
-#include "kernels/core/error.h"
-#include "kernels/core/json_text.h"
+#include "kernels/base/error.h"
+#include "kernels/base/json_text.h"
 
 namespace isoloss {
 

@@ -11,8 +11,8 @@
 #include <string_view>
 #include <vector>
 
-#include "kernels/core/checksum.h"
-#include "kernels/core/file.h"
+#include "kernels/base/checksum.h"
+#include "kernels/base/file.h"
 #include "kernels/core/tensor.h"
 
 namespace isoloss {

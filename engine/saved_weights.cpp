@@ -4,9 +4,9 @@
 #include <string>
 
 #include "engine/safetensors.h"
-#include "kernels/core/file.h"
-#include "kernels/core/json_text.h"
-#include "kernels/core/sealed_json.h"
+#include "kernels/base/file.h"
+#include "kernels/base/json_text.h"
+#include "kernels/base/sealed_json.h"
 
 namespace isoloss {
 

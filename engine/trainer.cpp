@@ -7,7 +7,7 @@
 
 #include "engine/finiteness.h"
 #include "engine/saved_weights.h"
-#include "kernels/core/error.h"
+#include "kernels/base/error.h"
 
 namespace isoloss {
 

@@ -7,8 +7,8 @@
 #include <string>
 
 #include "engine/memory_limit.h"
-#include "kernels/core/error.h"
-#include "kernels/core/parallel.h"
+#include "kernels/base/error.h"
+#include "kernels/base/parallel.h"
 
 namespace isoloss {
 

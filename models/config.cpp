@@ -7,7 +7,7 @@
 #include <optional>
 #include <sstream>
 
-#include "kernels/core/error.h"
+#include "kernels/base/error.h"
 #include "models/config_check.h"
 #include "models/config_keys.h"
 #include "models/toml.h"

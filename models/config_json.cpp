@@ -6,9 +6,9 @@
 
 #include "data/meta.h"
 #include "data/shard.h"
-#include "kernels/core/error.h"
-#include "kernels/core/file.h"
-#include "kernels/core/json_text.h"
+#include "kernels/base/error.h"
+#include "kernels/base/file.h"
+#include "kernels/base/json_text.h"
 #include "models/config.h"
 #include "models/config_check.h"
 #include "models/config_keys.h"

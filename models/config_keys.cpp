@@ -8,7 +8,7 @@
 #include <limits>
 #include <numeric>
 
-#include "kernels/core/error.h"
+#include "kernels/base/error.h"
 
 namespace isoloss {
 

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "kernels/core/error.h"
+#include "kernels/base/error.h"
 #include "models/config.h"
 
 namespace isoloss {

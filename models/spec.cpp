@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "kernels/core/error.h"
+#include "kernels/base/error.h"
 
 namespace isoloss {
 

@@ -8,7 +8,7 @@
 
 #include "engine/saved_weights.h"
 #include "engine/training_model.h"
-#include "kernels/core/error.h"
+#include "kernels/base/error.h"
 
 namespace isoloss {
 

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "data/stories/words.h"
-#include "kernels/core/philox.h"
+#include "kernels/base/philox.h"
 
 namespace isoloss::stories {
 

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "kernels/core/philox.h"
+#include "kernels/base/philox.h"
 
 namespace isoloss {
 

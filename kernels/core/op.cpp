@@ -6,26 +6,34 @@
 #include <iterator>
 #include <stdexcept>
 
-#include "kernels/core/error.h"
+#include "kernels/base/error.h"
 
 namespace isoloss {
 
 const char* name_of(DType dtype) {
   switch (dtype) {
-    case DType::f32: return "f32";
-    case DType::f64: return "f64";
-    case DType::bf16: return "bf16";
-    case DType::i32: return "i32";
-    case DType::u8: break;
+    case DType::f32:
+      return "f32";
+    case DType::f64:
+      return "f64";
+    case DType::bf16:
+      return "bf16";
+    case DType::i32:
+      return "i32";
+    case DType::u8:
+      break;
   }
   return "u8";
 }
 
 const char* name_of(DeviceKind device) {
   switch (device) {
-    case DeviceKind::ref: return "ref";
-    case DeviceKind::cpu: return "cpu";
-    case DeviceKind::cuda: break;
+    case DeviceKind::ref:
+      return "ref";
+    case DeviceKind::cpu:
+      return "cpu";
+    case DeviceKind::cuda:
+      break;
   }
   return "cuda";
 }
@@ -84,15 +92,17 @@ Launch OpDef::launcher(DeviceKind device) const {
 }
 
 #define ISOLOSS_OP(folder) std::vector<OpDef> define_##folder();
-#include "kernels/ops.inc"
+#include "kernels/ops/ops.inc"
 #undef ISOLOSS_OP
 
 const std::vector<OpDef>& all_ops() {
   static const std::vector<OpDef> ops = [] {
     std::vector<OpDef> all;
-    const auto add = [&](std::vector<OpDef> defined) { std::move(defined.begin(), defined.end(), std::back_inserter(all)); };
+    const auto add = [&](std::vector<OpDef> defined) {
+      std::move(defined.begin(), defined.end(), std::back_inserter(all));
+    };
 #define ISOLOSS_OP(folder) add(define_##folder());
-#include "kernels/ops.inc"
+#include "kernels/ops/ops.inc"
 #undef ISOLOSS_OP
     return all;
   }();

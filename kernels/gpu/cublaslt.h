@@ -9,7 +9,7 @@
 #include <memory>
 #include <string>
 
-#include "kernels/core/cuda_device.h"
+#include "kernels/cuda/device.h"
 
 namespace isoloss {
 

@@ -9,7 +9,7 @@
 #include <memory>
 #include <optional>
 
-#include "kernels/core/cuda_device.h"
+#include "kernels/cuda/device.h"
 #include "kernels/gpu/architectures.h"
 #include "kernels/gpu/cublaslt.h"
 #include "kernels/gpu/energy.h"

@@ -7,7 +7,7 @@
 #include <initializer_list>
 #include <string>
 
-#include "kernels/core/cuda_device.h"
+#include "kernels/cuda/device.h"
 
 namespace isoloss {
 

@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "kernels/core/philox.h"
+#include "kernels/base/philox.h"
 
 namespace isoloss {
 

@@ -25,16 +25,16 @@ class House {
     for (const char* folder : {"kernels", "data", "engine", "models", "tools", "tests"}) {
       write(fmt::format("{}/README.md", folder), "What lives here.\n");
     }
-    write("kernels/core/error.h", "#include <string>\n");
+    write("kernels/base/error.h", "#include <string>\n");
     write("kernels/core/tensor.h", "#include <cstdint>\n");
-    write("data/loader.h", "#include \"kernels/core/error.h\"\n");
+    write("data/loader.h", "#include \"kernels/base/error.h\"\n");
     write("data/tokenizer.h", "\n");
     write("engine/graph.h", "#include \"kernels/core/tensor.h\"\n#include \"data/loader.h\"\n");
     write("models/spec.h", "#include \"engine/graph.h\"\n");
     write("tools/train/main.cpp", "#include \"models/spec.h\"\n#include \"data/tokenizer.h\"\n");
-    write("tools/ceg/curves.h", "#include \"kernels/core/error.h\"\n");
-    write("kernels/add/add.cu", "#include <cuda_runtime.h>\n");
-    write("kernels/core/cublaslt.cpp", "#include <cublasLt.h>\n");
+    write("tools/ceg/curves.h", "#include \"kernels/base/error.h\"\n");
+    write("kernels/ops/add/add.cu", "#include <cuda_runtime.h>\n");
+    write("kernels/gpu/cublaslt.cpp", "#include <cublasLt.h>\n");
   }
   ~House() { fs::remove_all(root_); }
   House(const House&) = delete;
@@ -60,7 +60,7 @@ bool only_complaint(const House& house, std::string_view beginning) {
 }  // namespace
 
 TEST_CASE("this project keeps its own rules") {
-  REQUIRE(fs::exists("kernels/core/error.h"));  // the tests run in the root of the repository
+  REQUIRE(fs::exists("kernels/base/error.h"));  // the tests run in the root of the repository
   const auto broken = broken_rules(fs::current_path());
   for (const std::string& line : broken) MESSAGE(line);
   CHECK(broken.empty());
@@ -74,6 +74,15 @@ TEST_CASE("includes against the table are found") {
   };
   const Case cases[] = {
       {"kernels/core/bad.h", "#include \"engine/graph.h\"\n", "kernels/core/bad.h:1: may not include engine/graph.h"},
+      {"kernels/base/bad.h", "#include \"kernels/core/tensor.h\"\n",
+       "kernels/base/bad.h:1: may not include kernels/core/"},
+      {"kernels/cuda/bad.cuh", "#include \"kernels/cpu/vec.h\"\n",
+       "kernels/cuda/bad.cuh:1: may not include kernels/cpu/"},
+      {"kernels/gpu/bad.h", "#include \"kernels/simt/race.h\"\n", "kernels/gpu/bad.h:1: may not include kernels/simt/"},
+      {"kernels/cpu/bad.h", "#include \"kernels/ops/add/add.h\"\n",
+       "kernels/cpu/bad.h:1: may not include kernels/ops/"},
+      {"kernels/ops/add/bad.h", "#include \"simt/cuda.h\"\n", "kernels/ops/add/bad.h:1: simt/cuda.h is neither"},
+      {"tools/train/bad.cpp", "#include \"models/speck.h\"\n", "tools/train/bad.cpp:1: models/speck.h is neither"},
       {"data/bad.h", "\n#include \"kernels/core/tensor.h\"\n", "data/bad.h:2: may not include kernels/core/tensor.h"},
       {"engine/bad.cpp", "#include \"data/tokenizer.h\"\n", "engine/bad.cpp:1: may not include data/tokenizer.h"},
       {"engine/bad.cpp", "  #  include <models/spec.h>\n", "engine/bad.cpp:1: may not include models/spec.h"},
@@ -82,7 +91,7 @@ TEST_CASE("includes against the table are found") {
       {"tools/ceg/bad.cpp", "#include \"models/spec.h\"\n", "tools/ceg/bad.cpp:1: may not include models/spec.h"},
       {"tools/train/bad.cpp", "#include \"tests/harness/case.h\"\n", "tools/train/bad.cpp:1: may not include tests/"},
       {"engine/bad.cpp", "#include <cuda_runtime.h>\n", "engine/bad.cpp:1: cuda_runtime.h belongs in"},
-      {"kernels/core/gemm.h", "#include <cublasLt.h>\n", "kernels/core/gemm.h:1: cublasLt.h belongs in"},
+      {"kernels/cpu/gemm.h", "#include <cublasLt.h>\n", "kernels/cpu/gemm.h:1: cublasLt.h belongs in"},
   };
   for (const Case& c : cases) {
     CAPTURE(c.file);

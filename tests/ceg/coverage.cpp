@@ -3,8 +3,8 @@
 
 #include <atomic>
 
-#include "kernels/core/parallel.h"
-#include "kernels/core/philox.h"
+#include "kernels/base/parallel.h"
+#include "kernels/base/philox.h"
 #include "synthetic.h"
 
 using namespace isoloss;

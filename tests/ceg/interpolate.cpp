@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "kernels/core/philox.h"
+#include "kernels/base/philox.h"
 #include "synthetic.h"
 #include "tools/ceg/crossing.h"
 

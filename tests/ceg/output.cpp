@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "kernels/core/philox.h"
+#include "kernels/base/philox.h"
 #include "synthetic.h"
 #include "tools/ceg/csv.h"
 

@@ -5,8 +5,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "kernels/core/file.h"
-#include "kernels/core/sealed_json.h"
+#include "kernels/base/file.h"
+#include "kernels/base/sealed_json.h"
 #include "synthetic.h"
 #include "tests/harness/files.h"
 

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/core/file.h"
+#include "kernels/base/file.h"
 #include "tests/ceg/report_sample.h"
 #include "tools/ceg/report/charts.h"
 #include "tools/ceg/report/numbers.h"

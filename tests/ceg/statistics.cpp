@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/core/philox.h"
+#include "kernels/base/philox.h"
 #include "tools/ceg/lbfgs.h"
 
 using namespace isoloss;

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "kernels/core/error.h"
+#include "kernels/base/error.h"
 #include "tools/ceg/analysis.h"
 
 namespace isoloss::test {

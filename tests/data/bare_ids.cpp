@@ -10,8 +10,8 @@
 #include "data/loader.h"
 #include "data/shard.h"
 #include "data/stories.h"
+#include "kernels/base/philox.h"
 #include "kernels/core/bf16.h"
-#include "kernels/core/philox.h"
 #include "tests/data/temporary.h"
 
 namespace isoloss {

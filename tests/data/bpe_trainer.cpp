@@ -7,7 +7,7 @@
 #include <string>
 
 #include "data/stories.h"
-#include "kernels/core/philox.h"
+#include "kernels/base/philox.h"
 #include "tests/data/temporary.h"
 
 namespace isoloss {

@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "kernels/core/philox.h"
+#include "kernels/base/philox.h"
 #include "tests/data/temporary.h"
 
 namespace isoloss {

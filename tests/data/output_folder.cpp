@@ -8,7 +8,7 @@
 #include <set>
 
 #include "data/meta.h"
-#include "kernels/core/philox.h"
+#include "kernels/base/philox.h"
 #include "tests/data/temporary.h"
 #include "tests/harness/system_calls.h"
 #include "tools/common/program.h"

@@ -6,8 +6,8 @@
 #include <filesystem>
 #include <string>
 
-#include "kernels/core/error.h"
-#include "kernels/core/file.h"
+#include "kernels/base/error.h"
+#include "kernels/base/file.h"
 
 namespace isoloss {
 

@@ -9,7 +9,7 @@
 
 #include "data/loader.h"
 #include "data/meta.h"
-#include "kernels/core/philox.h"
+#include "kernels/base/philox.h"
 #include "tests/data/temporary.h"
 
 namespace isoloss {

@@ -10,7 +10,7 @@
 #include "data/meta.h"
 #include "data/pretokenize.h"
 #include "data/stories.h"
-#include "kernels/core/philox.h"
+#include "kernels/base/philox.h"
 #include "tests/data/temporary.h"
 
 namespace isoloss {

@@ -4,7 +4,7 @@
 #include <cstring>
 #include <filesystem>
 
-#include "kernels/core/file.h"
+#include "kernels/base/file.h"
 #include "tests/e2e/fixture.h"
 
 using namespace isoloss;

@@ -8,8 +8,8 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "kernels/core/file.h"
-#include "kernels/core/file_lock.h"
+#include "kernels/base/file.h"
+#include "kernels/base/file_lock.h"
 #include "tests/e2e/fixture.h"
 
 using namespace isoloss;

@@ -12,8 +12,8 @@
 #include <sstream>
 #include <thread>
 
-#include "kernels/core/file.h"
-#include "kernels/core/philox.h"
+#include "kernels/base/file.h"
+#include "kernels/base/philox.h"
 #include "tests/e2e/fixture.h"
 
 using namespace isoloss;

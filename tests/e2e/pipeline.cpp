@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "kernels/core/file.h"
+#include "kernels/base/file.h"
 #include "tests/e2e/fixture.h"
 
 using namespace isoloss;

@@ -8,7 +8,7 @@
 #include <thread>
 #include <vector>
 
-#include "kernels/core/file.h"
+#include "kernels/base/file.h"
 #include "tests/e2e/fixture.h"
 
 using namespace isoloss;

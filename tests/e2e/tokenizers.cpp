@@ -5,7 +5,7 @@
 
 #include "data/shard.h"
 #include "data/tokenizer.h"
-#include "kernels/core/file.h"
+#include "kernels/base/file.h"
 #include "tests/e2e/fixture.h"
 
 using namespace isoloss;

@@ -1,4 +1,4 @@
-#include "kernels/core/file_lock.h"
+#include "kernels/base/file_lock.h"
 
 #include <doctest/doctest.h>
 #include <sys/stat.h>
@@ -11,8 +11,8 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/core/file.h"
-#include "kernels/core/lock_holder.h"
+#include "kernels/base/file.h"
+#include "kernels/base/lock_holder.h"
 #include "tests/harness/files.h"
 
 using namespace isoloss;

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "kernels/core/philox.h"
+#include "kernels/base/philox.h"
 
 using namespace isoloss;
 

@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "engine/remains.h"
-#include "kernels/core/file.h"
+#include "kernels/base/file.h"
 #include "tests/harness/files.h"
 
 using namespace isoloss;

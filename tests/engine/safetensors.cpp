@@ -7,8 +7,8 @@
 #include <cstring>
 #include <limits>
 
-#include "kernels/core/checksum.h"
-#include "kernels/core/philox.h"
+#include "kernels/base/checksum.h"
+#include "kernels/base/philox.h"
 #include "tests/harness/files.h"
 
 using namespace isoloss;

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/core/error.h"
+#include "kernels/base/error.h"
 
 namespace isoloss::fuzz {
 

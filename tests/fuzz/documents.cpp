@@ -8,7 +8,7 @@
 
 #include "data/content.h"
 #include "data/json_line.h"
-#include "kernels/core/error.h"
+#include "kernels/base/error.h"
 
 namespace {
 using namespace isoloss;

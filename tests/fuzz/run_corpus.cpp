@@ -12,9 +12,9 @@
 #include <filesystem>
 #include <string>
 
-#include "kernels/core/error.h"
-#include "kernels/core/file.h"
-#include "kernels/core/philox.h"
+#include "kernels/base/error.h"
+#include "kernels/base/file.h"
+#include "kernels/base/philox.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 

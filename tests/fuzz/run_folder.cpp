@@ -5,9 +5,9 @@
 #include <map>
 
 #include "engine/run_record.h"
-#include "kernels/core/file.h"
-#include "kernels/core/json_text.h"
-#include "kernels/core/sealed_json.h"
+#include "kernels/base/file.h"
+#include "kernels/base/json_text.h"
+#include "kernels/base/sealed_json.h"
 #include "models/config.h"
 #include "tests/fuzz/change.h"
 #include "tools/ceg/curves.h"

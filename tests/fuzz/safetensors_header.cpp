@@ -2,7 +2,7 @@
 #include <cmath>
 
 #include "engine/safetensors.h"
-#include "kernels/core/error.h"
+#include "kernels/base/error.h"
 #include "tests/fuzz/change.h"
 
 namespace {

@@ -8,7 +8,7 @@
 #include <string>
 
 #include "data/loader.h"
-#include "kernels/core/error.h"
+#include "kernels/base/error.h"
 
 namespace {
 /// A file in memory, since a shard is opened by its path.

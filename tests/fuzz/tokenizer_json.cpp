@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "data/tokenizer.h"
-#include "kernels/core/error.h"
+#include "kernels/base/error.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace isoloss;

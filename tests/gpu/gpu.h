@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "kernels/core/cuda_device.h"
+#include "kernels/cuda/device.h"
 
 namespace isoloss::test {
 

@@ -1,5 +1,5 @@
 // The launchers of linear and classifier as nvcc compiles them, without a GPU: launches do nothing, and each matrix
-// product that a launcher asks for must lie within memory. Elsewhere g++ compiles these launchers (tests/simt), and
+// product that a launcher asks for must lie within memory. Elsewhere g++ compiles these launchers (kernels/simt), and
 // nvcc's front end is another compiler: 13.0 set the wrong member of a Matmul::Operand.
 #include <doctest/doctest.h>
 
@@ -8,7 +8,7 @@
 #include <cstring>
 #include <map>
 
-#include "kernels/core/cuda_device.h"
+#include "kernels/cuda/device.h"
 #include "tests/harness/op_case.h"
 #include "tests/harness/op_launch.h"
 

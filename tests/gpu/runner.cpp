@@ -2,7 +2,7 @@
 #include <cstdlib>
 #include <memory>
 
-#include "kernels/core/cuda_device.h"
+#include "kernels/cuda/device.h"
 #include "tests/gpu/gpu.h"
 #include "tests/harness/op_launch.h"
 

@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-#include "kernels/core/error.h"
+#include "kernels/base/error.h"
 
 namespace isoloss::test {
 

@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <stdexcept>
 
-#include "kernels/core/parallel.h"
-#include "kernels/core/philox.h"
+#include "kernels/base/parallel.h"
+#include "kernels/base/philox.h"
 
 namespace isoloss::test {
 

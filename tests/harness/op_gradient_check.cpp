@@ -6,7 +6,7 @@
 #include <map>
 #include <string>
 
-#include "kernels/core/philox.h"
+#include "kernels/base/philox.h"
 #include "tests/harness/op_case.h"
 
 namespace isoloss::test {

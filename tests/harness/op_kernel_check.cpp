@@ -6,7 +6,7 @@
 #include <limits>
 #include <optional>
 
-#include "kernels/core/error.h"
+#include "kernels/base/error.h"
 #include "tests/harness/op_case.h"
 
 namespace isoloss::test {

@@ -6,10 +6,10 @@
 #include <memory>
 #include <new>
 
+#include "kernels/base/parallel.h"
+#include "kernels/base/sanitized.h"
 #include "kernels/core/bf16.h"
-#include "kernels/core/cuda_device.h"
-#include "kernels/core/parallel.h"
-#include "tests/harness/sanitized.h"
+#include "kernels/cuda/device.h"
 
 namespace isoloss::test {
 

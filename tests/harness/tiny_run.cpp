@@ -8,8 +8,8 @@
 
 #include "data/shard.h"
 #include "engine/trainer.h"
-#include "kernels/core/file.h"
-#include "kernels/core/philox.h"
+#include "kernels/base/file.h"
+#include "kernels/base/philox.h"
 #include "models/transformer.h"
 
 namespace isoloss::test {

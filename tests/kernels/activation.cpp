@@ -1,4 +1,4 @@
-#include "kernels/activation/activation.h"
+#include "kernels/ops/activation/activation.h"
 
 #include <doctest/doctest.h>
 
@@ -6,8 +6,8 @@
 #include <cmath>
 #include <limits>
 
-#include "kernels/activation/activation_vec.h"
-#include "kernels/core/error.h"
+#include "kernels/base/error.h"
+#include "kernels/ops/activation/activation_vec.h"
 #include "tests/harness/op_case.h"
 
 namespace isoloss::test {

@@ -5,7 +5,7 @@
 #include <limits>
 #include <utility>
 
-#include "kernels/core/error.h"
+#include "kernels/base/error.h"
 #include "tests/harness/op_case.h"
 
 namespace isoloss::test {

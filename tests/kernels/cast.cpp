@@ -1,4 +1,4 @@
-#include "kernels/cast/cast.h"
+#include "kernels/ops/cast/cast.h"
 
 #include <doctest/doctest.h>
 

@@ -15,14 +15,14 @@
 #include <string>
 #include <vector>
 
+#include "kernels/base/error.h"
+#include "kernels/base/file.h"
+#include "kernels/base/lost_map.h"
+#include "kernels/base/parallel.h"
+#include "kernels/base/philox.h"
+#include "kernels/base/shares.h"
 #include "kernels/core/dropout.h"
-#include "kernels/core/error.h"
-#include "kernels/core/file.h"
-#include "kernels/core/lost_map.h"
 #include "kernels/core/op.h"
-#include "kernels/core/parallel.h"
-#include "kernels/core/philox.h"
-#include "kernels/core/shares.h"
 
 namespace isoloss {
 namespace {

@@ -1,6 +1,6 @@
 // The graphs given to cuDNN, without cuDNN: their tensors against numbers worked out by hand, and their mathematics
 // against the specification, by an interpreter in double.
-#include "kernels/attention/cudnn_graph.h"
+#include "kernels/ops/attention/cudnn_graph.h"
 
 #include <doctest/doctest.h>
 

@@ -1,5 +1,5 @@
 // The matrix product against plain sums in double, over shapes around every block size, layouts, strides and epilogues.
-#include "kernels/core/gemm.h"
+#include "kernels/cpu/gemm.h"
 
 #include <doctest/doctest.h>
 
@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "kernels/core/parallel.h"
-#include "kernels/core/philox.h"
+#include "kernels/base/parallel.h"
+#include "kernels/base/philox.h"
 
 namespace isoloss {
 

@@ -1,4 +1,4 @@
-#include "kernels/global_norm/global_norm.h"
+#include "kernels/ops/global_norm/global_norm.h"
 
 #include <doctest/doctest.h>
 

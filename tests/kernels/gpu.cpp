@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "kernels/core/ceilings.h"
+#include "kernels/cpu/ceilings.h"
 #include "kernels/gpu/architectures.h"
 #include "kernels/gpu/product_choices.h"
 #include "tests/harness/files.h"

@@ -4,10 +4,10 @@
 
 #include <algorithm>
 
-#include "kernels/core/error.h"
-#include "kernels/core/parallel.h"
+#include "kernels/base/error.h"
+#include "kernels/base/parallel.h"
+#include "kernels/base/sanitized.h"
 #include "tests/harness/op_case.h"
-#include "tests/harness/sanitized.h"
 
 namespace isoloss::test {
 namespace {

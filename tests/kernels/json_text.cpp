@@ -1,5 +1,5 @@
 // JSON text of any kind comes in as values or as one input error.
-#include "kernels/core/json_text.h"
+#include "kernels/base/json_text.h"
 
 #include <doctest/doctest.h>
 

@@ -1,5 +1,5 @@
 // The vector register against plain arithmetic, and its functions against double.
-#include "kernels/core/vec.h"
+#include "kernels/cpu/vec.h"
 
 #include <doctest/doctest.h>
 
@@ -8,7 +8,7 @@
 #include <limits>
 #include <vector>
 
-#include "kernels/core/vec_dropout.h"
+#include "kernels/cpu/vec_dropout.h"
 
 using namespace isoloss;
 

@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "data/tokenizer.h"
-#include "kernels/core/philox.h"
+#include "kernels/base/philox.h"
 #include "models/config_check.h"
 #include "models/config_keys.h"
 #include "tests/harness/files.h"

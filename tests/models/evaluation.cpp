@@ -2,7 +2,7 @@
 #include <doctest/doctest.h>
 
 #include "data/shard.h"
-#include "kernels/core/philox.h"
+#include "kernels/base/philox.h"
 #include "models/transformer.h"
 #include "tests/harness/files.h"
 #include "tests/harness/tiny_run.h"

@@ -13,7 +13,7 @@
 #include "engine/optimizer.h"
 #include "engine/safetensors.h"
 #include "engine/training_model.h"
-#include "kernels/core/philox.h"
+#include "kernels/base/philox.h"
 #include "models/config_keys.h"
 #include "models/transformer.h"
 

@@ -7,8 +7,8 @@
 #include <sstream>
 
 #include "engine/trainer.h"
-#include "kernels/core/error.h"
-#include "kernels/core/file.h"
+#include "kernels/base/error.h"
+#include "kernels/base/file.h"
 #include "models/transformer.h"
 #include "models/weights.h"
 #include "tests/harness/files.h"

@@ -6,7 +6,7 @@
 #include <map>
 #include <string>
 
-#include "kernels/core/file.h"
+#include "kernels/base/file.h"
 #include "tests/harness/replace_once.h"
 #include "tests/planted/bugs.h"
 

@@ -1,5 +1,5 @@
 // The waits between the tasks of a product: packing of a panel, multiplications that read it, packing over it.
-#include "kernels/core/gemm.h"
+#include "kernels/cpu/gemm.h"
 
 #include <doctest/doctest.h>
 
@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <vector>
 
-#include "kernels/core/parallel.h"
+#include "kernels/base/parallel.h"
 
 namespace isoloss {
 namespace {

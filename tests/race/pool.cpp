@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <vector>
 
-#include "kernels/core/parallel.h"
+#include "kernels/base/parallel.h"
 
 namespace isoloss {
 namespace {

@@ -1,5 +1,5 @@
 // The activation functions of kernels, value by value.
-#include "kernels/activation/activation.cuh"
+#include "kernels/ops/activation/activation.cuh"
 
 #include <doctest/doctest.h>
 

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "kernels/core/error.h"
-#include "simt/executor.h"
+#include "kernels/base/error.h"
+#include "kernels/simt/executor.h"
 #include "tests/harness/op_case.h"
 
 namespace isoloss::test {

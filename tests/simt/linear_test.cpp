@@ -2,7 +2,7 @@
 #include <doctest/doctest.h>
 #include <fmt/format.h>
 
-#include "simt/host_device.h"
+#include "kernels/simt/host_device.h"
 #include "tests/harness/op_case.h"
 
 namespace isoloss::test {

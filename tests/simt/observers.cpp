@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "engine/checker.h"
-#include "simt/host_device.h"
+#include "kernels/simt/host_device.h"
 #include "tests/harness/cuda_training.h"
 #include "tests/harness/files.h"
 

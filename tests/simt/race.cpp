@@ -1,12 +1,12 @@
-#include "simt/race.h"
+#include "tests/simt/race.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <utility>
 
-#include "simt/executor.h"
-#include "simt/source_line.h"
+#include "kernels/simt/executor.h"
+#include "tests/simt/source_line.h"
 
 namespace simt {
 

@@ -21,7 +21,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "simt/observer.h"
+#include "kernels/simt/observer.h"
 
 namespace simt {
 

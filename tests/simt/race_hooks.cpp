@@ -2,7 +2,7 @@
 // compiler's own runtime, which knows nothing of CUDA threads.
 #include <cstring>
 
-#include "simt/race.h"
+#include "tests/simt/race.h"
 
 namespace simt {
 namespace {

@@ -5,12 +5,12 @@
 #include <string>
 #include <vector>
 
-#include "kernels/core/launch.cuh"
-#include "kernels/core/pack.cuh"
-#include "kernels/core/ptx.cuh"
-#include "kernels/core/reduce.cuh"
-#include "simt/host_device.h"
-#include "simt/schedules.h"
+#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/pack.cuh"
+#include "kernels/cuda/ptx.cuh"
+#include "kernels/cuda/reduce.cuh"
+#include "kernels/simt/host_device.h"
+#include "tests/simt/schedules.h"
 
 namespace isoloss {
 namespace {

@@ -1,7 +1,7 @@
 // Makes the kernel harness run `cuda` on the host executor.
-#include "simt/host_device.h"
-#include "simt/schedules.h"
+#include "kernels/simt/host_device.h"
 #include "tests/harness/op_launch.h"
+#include "tests/simt/schedules.h"
 
 namespace isoloss::test {
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "simt/executor.h"
+#include "kernels/simt/executor.h"
 
 namespace simt {
 

@@ -1,4 +1,4 @@
-#include "simt/source_line.h"
+#include "tests/simt/source_line.h"
 
 #include <dlfcn.h>
 #include <fmt/format.h>

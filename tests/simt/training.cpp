@@ -6,10 +6,10 @@
 #include "engine/checker.h"
 #include "engine/profiler.h"
 #include "engine/trainer.h"
-#include "kernels/core/error.h"
+#include "kernels/base/error.h"
+#include "kernels/simt/executor.h"
+#include "kernels/simt/host_device.h"
 #include "models/transformer.h"
-#include "simt/executor.h"
-#include "simt/host_device.h"
 #include "tests/harness/cuda_training.h"
 #include "tests/harness/files.h"
 

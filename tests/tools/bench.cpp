@@ -8,7 +8,7 @@
 #include <set>
 #include <utility>
 
-#include "simt/host_device.h"
+#include "kernels/simt/host_device.h"
 #include "tools/bench/datasheet.h"
 #include "tools/bench/device_peers.h"
 #include "tools/bench/measure.h"

@@ -17,8 +17,8 @@
 
 #include "engine/checkpoint.h"
 #include "engine/run_record.h"
-#include "kernels/core/error.h"
-#include "kernels/core/file.h"
+#include "kernels/base/error.h"
+#include "kernels/base/file.h"
 #include "models/config.h"
 
 namespace isoloss {

@@ -3,7 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "kernels/core/file.h"
+#include "kernels/base/file.h"
 #include "tests/harness/files.h"
 #include "tests/harness/process.h"
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/core/file.h"
+#include "kernels/base/file.h"
 #include "tests/harness/files.h"
 #include "tests/harness/process.h"
 

@@ -7,7 +7,7 @@
 #include <regex>
 #include <sstream>
 
-#include "kernels/core/file.h"
+#include "kernels/base/file.h"
 #include "tests/harness/process.h"
 
 namespace isoloss::test {

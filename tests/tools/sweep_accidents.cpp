@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "kernels/core/file.h"
-#include "kernels/core/philox.h"
+#include "kernels/base/file.h"
+#include "kernels/base/philox.h"
 #include "tests/tools/sweep_fixture.h"
 #include "tools/sweep/child.h"
 

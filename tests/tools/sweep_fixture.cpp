@@ -9,7 +9,7 @@
 #include <fstream>
 #include <utility>
 
-#include "kernels/core/file.h"
+#include "kernels/base/file.h"
 
 namespace isoloss {
 

@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/core/file.h"
+#include "kernels/base/file.h"
 #include "tests/tools/sweep_fixture.h"
 
 namespace isoloss {

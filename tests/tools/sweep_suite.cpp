@@ -3,7 +3,7 @@
 #include <string>
 #include <string_view>
 
-#include "kernels/core/error.h"
+#include "kernels/base/error.h"
 #include "tests/tools/sweep_fixture.h"
 #include "tools/sweep/listing.h"
 #include "tools/sweep/plan.h"

@@ -5,8 +5,8 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "kernels/core/error.h"
-#include "kernels/core/file.h"
+#include "kernels/base/error.h"
+#include "kernels/base/file.h"
 #include "tools/bench/cases.h"
 #include "tools/bench/session.h"
 #include "tools/common/device.h"

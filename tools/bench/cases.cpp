@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-#include "kernels/activation/activation.h"
-#include "kernels/core/error.h"
+#include "kernels/base/error.h"
+#include "kernels/ops/activation/activation.h"
 
 namespace isoloss::bench {
 

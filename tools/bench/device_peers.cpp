@@ -6,9 +6,9 @@
 #include <string_view>
 #include <utility>
 
-#include "kernels/classifier/classifier.h"
-#include "kernels/core/error.h"
-#include "kernels/linear/linear.h"
+#include "kernels/base/error.h"
+#include "kernels/ops/classifier/classifier.h"
+#include "kernels/ops/linear/linear.h"
 #include "tools/bench/device_products.h"
 #include "tools/common/program.h"
 

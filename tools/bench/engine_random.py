@@ -1,4 +1,4 @@
-"""The engine's random numbers in Python, for scripts that need the very same: kernels/core/philox.h."""
+"""The engine's random numbers in Python, for scripts that need the very same: kernels/base/philox.h."""
 
 M64 = (1 << 64) - 1
 

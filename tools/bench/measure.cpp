@@ -5,7 +5,7 @@
 #include <string_view>
 #include <utility>
 
-#include "kernels/core/error.h"
+#include "kernels/base/error.h"
 #include "tools/bench/device_peers.h"
 #include "tools/bench/operation.h"
 #include "tools/common/program.h"

@@ -5,8 +5,8 @@
 #include <cstring>
 #include <vector>
 
+#include "kernels/base/philox.h"
 #include "kernels/core/bf16.h"
-#include "kernels/core/philox.h"
 
 namespace isoloss::bench {
 

@@ -4,7 +4,7 @@
 #include <string_view>
 #include <utility>
 
-#include "kernels/core/parallel.h"
+#include "kernels/base/parallel.h"
 
 namespace isoloss::bench {
 

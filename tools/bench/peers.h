@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/core/gemm.h"
+#include "kernels/cpu/gemm.h"
 
 namespace isoloss::bench {
 

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "engine/buffer.h"
-#include "kernels/core/gemm.h"
-#include "kernels/core/parallel.h"
+#include "kernels/base/parallel.h"
+#include "kernels/cpu/gemm.h"
 #include "tools/bench/device_products.h"
 #include "tools/bench/peers.h"
 #include "tools/bench/timing.h"

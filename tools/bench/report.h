@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "kernels/core/ceilings.h"
+#include "kernels/cpu/ceilings.h"
 #include "tools/bench/measure.h"
 #include "tools/bench/products.h"
 #include "tools/bench/train_step.h"

@@ -10,8 +10,8 @@
 #include <utility>
 
 #include "engine/training_model.h"
-#include "kernels/core/ceilings.h"
-#include "kernels/core/error.h"
+#include "kernels/base/error.h"
+#include "kernels/gpu/ceilings.h"
 #include "tools/bench/datasheet.h"
 #include "tools/bench/device_products.h"
 #include "tools/bench/report.h"

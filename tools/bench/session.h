@@ -12,7 +12,7 @@
 
 namespace isoloss::bench {
 
-/// Of what measures a device's ceilings (kernels/core/ceilings.h).
+/// Of what measures a device's ceilings (kernels/cpu/ceilings.h).
 struct CeilingSizes {
   std::int64_t matmul = 8192;
   std::size_t copy_bytes = std::size_t{1} << 30;

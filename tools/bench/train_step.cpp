@@ -1,8 +1,8 @@
 #include "tools/bench/train_step.h"
 
 #include "engine/step_runner.h"
-#include "kernels/core/error.h"
-#include "kernels/core/philox.h"
+#include "kernels/base/error.h"
+#include "kernels/base/philox.h"
 #include "models/config.h"
 #include "models/transformer.h"
 #include "tools/common/program.h"

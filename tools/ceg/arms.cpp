@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <map>
 
-#include "kernels/core/error.h"
+#include "kernels/base/error.h"
 
 namespace isoloss {
 namespace {

@@ -2,8 +2,8 @@
 // them together.
 #include <algorithm>
 
-#include "kernels/core/parallel.h"
-#include "kernels/core/philox.h"
+#include "kernels/base/parallel.h"
+#include "kernels/base/philox.h"
 #include "tools/ceg/methods.h"
 
 namespace isoloss {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/core/philox.h"
+#include "kernels/base/philox.h"
 
 namespace isoloss {
 namespace {

@@ -1,6 +1,6 @@
 #include "tools/ceg/csv.h"
 
-#include "kernels/core/error.h"
+#include "kernels/base/error.h"
 
 namespace isoloss {
 namespace {

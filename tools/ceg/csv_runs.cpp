@@ -10,8 +10,8 @@
 #include <map>
 #include <tuple>
 
-#include "kernels/core/error.h"
-#include "kernels/core/name.h"
+#include "kernels/base/error.h"
+#include "kernels/base/name.h"
 #include "tools/ceg/csv.h"
 #include "tools/ceg/curves.h"
 #include "tools/ceg/run_reading.h"

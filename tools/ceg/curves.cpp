@@ -9,8 +9,8 @@
 #include <set>
 #include <tuple>
 
-#include "kernels/core/error.h"
-#include "kernels/core/file.h"
+#include "kernels/base/error.h"
+#include "kernels/base/file.h"
 #include "tools/ceg/run_reading.h"
 
 namespace isoloss {

@@ -8,9 +8,9 @@
 #include <cmath>
 #include <map>
 
-#include "kernels/core/error.h"
-#include "kernels/core/parallel.h"
-#include "kernels/core/philox.h"
+#include "kernels/base/error.h"
+#include "kernels/base/parallel.h"
+#include "kernels/base/philox.h"
 #include "tools/ceg/lbfgs.h"
 #include "tools/ceg/methods.h"
 

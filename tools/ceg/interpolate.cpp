@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/core/philox.h"
+#include "kernels/base/philox.h"
 #include "tools/ceg/methods.h"
 
 namespace isoloss {

@@ -8,7 +8,7 @@
 #include <cmath>
 #include <cstdlib>
 
-#include "kernels/core/error.h"
+#include "kernels/base/error.h"
 #include "tools/ceg/output.h"
 #include "tools/ceg/report/report.h"
 #include "tools/common/program.h"

@@ -4,11 +4,11 @@
 #include <cmath>
 #include <set>
 
-#include "kernels/core/error.h"
-#include "kernels/core/file.h"
-#include "kernels/core/json_text.h"
-#include "kernels/core/name.h"
-#include "kernels/core/sealed_json.h"
+#include "kernels/base/error.h"
+#include "kernels/base/file.h"
+#include "kernels/base/json_text.h"
+#include "kernels/base/name.h"
+#include "kernels/base/sealed_json.h"
 #include "tools/ceg/curves.h"
 #include "tools/ceg/run_reading.h"
 

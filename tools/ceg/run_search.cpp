@@ -2,8 +2,8 @@
 #include <algorithm>
 #include <set>
 
-#include "kernels/core/error.h"
-#include "kernels/core/file.h"
+#include "kernels/base/error.h"
+#include "kernels/base/file.h"
 #include "tools/ceg/curves.h"
 
 namespace isoloss {

@@ -9,7 +9,7 @@
 #include <map>
 #include <set>
 
-#include "kernels/core/error.h"
+#include "kernels/base/error.h"
 #include "tools/ceg/derived.h"
 
 namespace isoloss {

@@ -6,9 +6,9 @@
 #include <system_error>
 
 #include "engine/checker.h"
-#include "kernels/core/cuda_device.h"
-#include "kernels/core/error.h"
-#include "kernels/core/parallel.h"
+#include "kernels/base/error.h"
+#include "kernels/base/parallel.h"
+#include "kernels/cuda/device.h"
 #include "tools/common/program.h"
 #include "tools/common/usage.h"
 

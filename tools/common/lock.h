@@ -3,7 +3,7 @@
 
 #include <filesystem>
 
-#include "kernels/core/file_lock.h"
+#include "kernels/base/file_lock.h"
 
 namespace isoloss {
 

@@ -4,7 +4,7 @@
 
 #include "data/meta.h"
 #include "engine/saved_weights.h"
-#include "kernels/core/error.h"
+#include "kernels/base/error.h"
 
 namespace isoloss {
 

@@ -21,8 +21,8 @@
 #include <new>
 #include <system_error>
 
-#include "kernels/core/error.h"
-#include "kernels/core/lost_map.h"
+#include "kernels/base/error.h"
+#include "kernels/base/lost_map.h"
 #include "tools/common/processor.h"
 #include "tools/common/usage.h"
 #include "tools/common/version.h"

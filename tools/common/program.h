@@ -27,7 +27,7 @@ void leave_when_interrupted();
 inline constexpr int kInterrupted = 130;
 
 /// Messages for people, on stderr; dropped with --quiet. A stderr that takes none (a full disk, a reader that left)
-/// stops no program: it is the results that count. say() and warn() write what is printable (kernels/core/error.h).
+/// stops no program: it is the results that count. say() and warn() write what is printable (kernels/base/error.h).
 bool quiet();
 void say(std::string_view line);
 void warn(std::string_view line);           ///< `warning: …`, shown with --quiet too

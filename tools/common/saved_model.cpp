@@ -1,7 +1,7 @@
 #include "tools/common/saved_model.h"
 
 #include "engine/checkpoint.h"
-#include "kernels/core/error.h"
+#include "kernels/base/error.h"
 #include "tools/common/program.h"
 
 namespace isoloss {

@@ -12,8 +12,8 @@
 #include <string>
 #include <vector>
 
-#include "kernels/core/error.h"
-#include "kernels/core/utf8.h"
+#include "kernels/base/error.h"
+#include "kernels/base/utf8.h"
 
 namespace isoloss {
 

@@ -12,7 +12,7 @@
 #include "data/tokenizer.h"
 #include "engine/finiteness.h"
 #include "engine/training_model.h"
-#include "kernels/core/error.h"
+#include "kernels/base/error.h"
 #include "models/config.h"
 #include "models/transformer.h"
 #include "models/weights.h"

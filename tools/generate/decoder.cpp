@@ -5,7 +5,7 @@
 #include <numeric>
 
 #include "engine/finiteness.h"
-#include "kernels/core/error.h"
+#include "kernels/base/error.h"
 #include "models/transformer.h"
 #include "models/weights.h"
 

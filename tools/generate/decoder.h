@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "engine/executor.h"
-#include "kernels/core/philox.h"
+#include "kernels/base/philox.h"
 #include "models/spec.h"
 
 namespace isoloss {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "engine/run_record.h"
-#include "kernels/core/error.h"
+#include "kernels/base/error.h"
 #include "tools/common/program.h"
 
 namespace isoloss {

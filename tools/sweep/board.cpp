@@ -8,7 +8,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "kernels/core/error.h"
+#include "kernels/base/error.h"
 #include "tools/sweep/run_folder.h"
 
 namespace isoloss {

@@ -1,4 +1,4 @@
-#include "kernels/core/json_text.h"
+#include "kernels/base/json_text.h"
 #include "tools/sweep/board.h"
 
 namespace isoloss {

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/core/file_lock.h"
+#include "kernels/base/file_lock.h"
 
 namespace isoloss {
 

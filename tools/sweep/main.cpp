@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "kernels/core/error.h"
-#include "kernels/core/file.h"
-#include "kernels/core/parallel.h"
+#include "kernels/base/error.h"
+#include "kernels/base/file.h"
+#include "kernels/base/parallel.h"
 #include "tools/common/program.h"
 #include "tools/common/shared_files.h"
 #include "tools/common/usage.h"

@@ -7,7 +7,7 @@
 #include <sstream>
 #include <utility>
 
-#include "kernels/core/error.h"
+#include "kernels/base/error.h"
 #include "models/toml.h"
 #include "tools/common/usage.h"
 

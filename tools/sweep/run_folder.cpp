@@ -7,8 +7,8 @@
 
 #include "engine/checkpoint.h"
 #include "engine/run_record.h"
-#include "kernels/core/error.h"
-#include "kernels/core/json_text.h"
+#include "kernels/base/error.h"
+#include "kernels/base/json_text.h"
 
 namespace isoloss {
 

@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "engine/remains.h"
-#include "kernels/core/error.h"
-#include "kernels/core/file.h"
+#include "kernels/base/error.h"
+#include "kernels/base/file.h"
 #include "tools/common/lock.h"
 #include "tools/common/program.h"
 #include "tools/sweep/child.h"

@@ -11,8 +11,8 @@
 #include <sstream>
 #include <system_error>
 
-#include "kernels/core/error.h"
-#include "kernels/core/name.h"
+#include "kernels/base/error.h"
+#include "kernels/base/name.h"
 #include "models/toml.h"
 #include "tools/common/shared_files.h"
 

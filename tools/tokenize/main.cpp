@@ -4,7 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <functional>
 
-#include "kernels/core/error.h"
+#include "kernels/base/error.h"
 #include "tools/common/program.h"
 #include "tools/common/usage.h"
 #include "tools/tokenize/tokenize.h"

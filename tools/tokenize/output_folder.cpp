@@ -14,8 +14,8 @@
 #include <utility>
 
 #include "data/meta.h"
-#include "kernels/core/error.h"
-#include "kernels/core/file.h"
+#include "kernels/base/error.h"
+#include "kernels/base/file.h"
 #include "tools/common/program.h"
 
 namespace isoloss {

@@ -5,7 +5,7 @@
 #include <optional>
 #include <vector>
 
-#include "kernels/core/file_lock.h"
+#include "kernels/base/file_lock.h"
 
 namespace isoloss {
 

@@ -9,9 +9,9 @@
 
 #include "data/bpe_trainer.h"
 #include "data/pretokenize.h"
-#include "kernels/core/error.h"
-#include "kernels/core/file.h"
-#include "kernels/core/philox.h"
+#include "kernels/base/error.h"
+#include "kernels/base/file.h"
+#include "kernels/base/philox.h"
 #include "tools/common/program.h"
 #include "tools/tokenize/output_folder.h"
 #include "tools/tokenize/shard_set.h"

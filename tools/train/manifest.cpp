@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "kernels/core/error.h"
-#include "kernels/core/file.h"
-#include "kernels/core/json_text.h"
-#include "kernels/core/parallel.h"
+#include "kernels/base/error.h"
+#include "kernels/base/file.h"
+#include "kernels/base/json_text.h"
+#include "kernels/base/parallel.h"
 #include "models/transformer.h"
 #include "tools/common/version.h"
 

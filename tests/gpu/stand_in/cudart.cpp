@@ -19,7 +19,7 @@
 #include <vector>
 
 #include "gpu/stand_in/runtime.h"
-#include "simt/host_device.h"
+#include "kernels/simt/host_device.h"
 
 namespace {
 

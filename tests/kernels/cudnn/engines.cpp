@@ -7,7 +7,7 @@
 
 #include <memory>
 
-#include "kernels/attention/cudnn.plan.h"
+#include "kernels/ops/attention/cudnn.plan.h"
 
 namespace isoloss {
 namespace {

@@ -9,7 +9,7 @@
 #include <iterator>
 #include <string>
 
-#include "simt/mutations/mutations.h"
+#include "tests/simt/mutations/mutations.h"
 
 namespace {
 

@@ -12,7 +12,7 @@ struct Mutation {
 inline constexpr Mutation kMutations[] = {
 #define MUTATION(name, build, source, cases, report, file, from, to) \
   {#name, #build, source, cases, report, file, from, to},
-#include "simt/mutations/mutations.inc"
+#include "tests/simt/mutations/mutations.inc"
 #undef MUTATION
 };
 

@@ -1,5 +1,5 @@
 // Every planted bug is found, in the way that its line in mutations.inc says.
-#include "simt/mutations/mutations.h"
+#include "tests/simt/mutations/mutations.h"
 
 #include <doctest/doctest.h>
 

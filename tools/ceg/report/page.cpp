@@ -5,8 +5,8 @@
 #include <filesystem>
 #include <functional>
 
-#include "kernels/core/error.h"
-#include "kernels/core/file.h"
+#include "kernels/base/error.h"
+#include "kernels/base/file.h"
 #include "tools/ceg/report/charts.h"
 #include "tools/ceg/report/numbers.h"
 #include "tools/ceg/report/report.h"
