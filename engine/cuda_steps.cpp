@@ -46,7 +46,7 @@ struct Slot {
 
   CudaDevice& device;
   std::byte* in;  ///< StepState, then ids and targets of each micro-batch
-  float* out;     ///< loss of each micro-batch, then the gradient norm
+  float* out;     ///< loss and metrics of each micro-batch, then the gradient norm
   Event uploaded, begin, end;
   CudaDevice::Event since = nullptr;  ///< where this step's time starts: its begin, or the end of the step before
 };
@@ -58,9 +58,11 @@ class CudaSteps : public StepRunner {
         machine_(model.machine()),
         device_(machine_.cuda()),
         micro_batches_(model.micro_batches()),
-        batch_bytes_(model.training().tensor("ids").type.bytes()),
+        roles_(model.training().graph().roles),
+        numbers_(1 + roles_.metrics.size()),
+        batch_bytes_(model.training().tensor(roles_.ids).type.bytes()),
         in_bytes_(kStateBytes + 2 * batch_bytes_ * static_cast<std::size_t>(micro_batches_)),
-        out_bytes_(sizeof(float) * (static_cast<std::size_t>(micro_batches_) + 1)),
+        out_bytes_(sizeof(float) * (numbers_ * static_cast<std::size_t>(micro_batches_) + 1)),
         staged_(in_bytes_, "batches on their way", machine_),
         resident_(in_bytes_, "the batch of a step", machine_),
         results_(out_bytes_, "results of a step", machine_),
@@ -130,9 +132,14 @@ class CudaSteps : public StepRunner {
     }
     if (observer != nullptr) observer->step_finished(graph_ != nullptr);
     StepResult result;
-    for (int micro = 0; micro < micro_batches_; ++micro) result.loss += static_cast<double>(slot.out[micro]);
-    result.loss /= micro_batches_;
-    result.gradient_norm = static_cast<double>(slot.out[micro_batches_]);
+    const auto mean = [&](std::size_t number) {
+      double sum = 0;
+      for (int micro = 0; micro < micro_batches_; ++micro) sum += static_cast<double>(slot.out[out_at(micro) + number]);
+      return sum / micro_batches_;
+    };
+    result.loss = mean(0);
+    for (std::size_t i = 1; i < numbers_; ++i) result.metrics.push_back(mean(i));
+    result.gradient_norm = static_cast<double>(slot.out[out_at(micro_batches_)]);
     result.seconds = device_.milliseconds(slot.since, slot.end.get()) * 1e-3;
     taken_ += 1;
     return result;
@@ -145,6 +152,9 @@ class CudaSteps : public StepRunner {
 
   std::size_t batch_at(int micro) const { return kStateBytes + 2 * batch_bytes_ * static_cast<std::size_t>(micro); }
 
+  /// The first of a micro-batch's numbers among those of a step; of one micro-batch too many: the gradient norm.
+  std::size_t out_at(int micro) const { return numbers_ * static_cast<std::size_t>(micro); }
+
   /// Everything of a step between the arrival of its batch and its results in device memory.
   void step(StepState state) {
     const CudaDevice::Stream stream = machine_.stream();
@@ -154,12 +164,15 @@ class CudaSteps : public StepRunner {
       state.micro_batch = micro;
       feed(micro);
       executor.launch(state);
-      device_.copy(results_.at(sizeof(float) * static_cast<std::size_t>(micro)), executor.tensor("lm_head.loss").data,
-                   sizeof(float), stream);
+      for (std::size_t i = 0; i < numbers_; ++i) {
+        const ValueId number = i == 0 ? roles_.loss : roles_.metrics[i - 1].value;
+        device_.copy(results_.at(sizeof(float) * (out_at(micro) + i)), executor.tensor(number).data, sizeof(float),
+                     stream);
+      }
     }
     model_.optimizer().update(state);
-    device_.copy(results_.at(sizeof(float) * static_cast<std::size_t>(micro_batches_)), model_.optimizer().norm().data,
-                 sizeof(float), stream);
+    device_.copy(results_.at(sizeof(float) * out_at(micro_batches_)), model_.optimizer().norm().data, sizeof(float),
+                 stream);
   }
 
   /// Whether steps are captured: unless an observer must see every operation alone, or Nsight Systems watches, which
@@ -171,8 +184,8 @@ class CudaSteps : public StepRunner {
 
   void feed(int micro) {
     const std::byte* batch = resident_.at(batch_at(micro));
-    device_.copy(model_.training().tensor("ids").data, batch, batch_bytes_, machine_.stream());
-    device_.copy(model_.training().tensor("targets").data, batch + batch_bytes_, batch_bytes_, machine_.stream());
+    device_.copy(model_.training().tensor(roles_.ids).data, batch, batch_bytes_, machine_.stream());
+    device_.copy(model_.training().tensor(roles_.targets).data, batch + batch_bytes_, batch_bytes_, machine_.stream());
   }
 
   /// One forward and backward pass without an update, writing and adding gradients, then the capture.
@@ -195,6 +208,8 @@ class CudaSteps : public StepRunner {
   Machine machine_;
   CudaDevice& device_;
   int micro_batches_;
+  const Roles& roles_;   ///< of the training graph
+  std::size_t numbers_;  ///< that a micro-batch brings back
   std::size_t batch_bytes_, in_bytes_, out_bytes_;
   Buffer staged_, resident_, results_;
   Event consumed_;

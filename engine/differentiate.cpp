@@ -1,5 +1,8 @@
 // Reverse-mode differentiation over gradient records.
 //
+// Losses start it. A head stands where its forward node stood and computes value and gradient in one go; the gradient
+// of any other loss starts as its weight, which a `fill` writes.
+//
 // Forward values map to gradient values. The first contribution to a gradient writes it, later ones accumulate into it.
 // An *alias* (residual additions) lets several forward values share one gradient value without a node or a copy; such
 // a shared value may only be accumulated into by its last remaining owner, otherwise it is first split off by an `add`.
@@ -19,18 +22,51 @@ class Differentiator {
   explicit Differentiator(Graph& graph) : graph_(graph), wanted_(wanted_values(graph)) {}
 
   void run() {
-    if (graph_.nodes_.empty() || !graph_.nodes_.back().op->gradient.replaces_forward) {
-      throw std::logic_error("a graph is differentiated from a loss head, its last node");
+    if (graph_.losses_.empty()) throw std::logic_error("a graph is differentiated from its losses; it has none");
+    const std::vector<Node> forward = std::move(graph_.nodes_);
+    std::vector<Graph::Loss> seeds = graph_.losses_;
+    graph_.nodes_.clear();
+    std::vector<bool> is_head(forward.size(), false);
+    for (std::size_t n = 0; n < forward.size(); ++n) {
+      const auto loss = std::find_if(seeds.begin(), seeds.end(), [&](const Graph::Loss& candidate) {
+        return forward[n].op->gradient.replaces_forward && forward[n].writes(candidate.value);
+      });
+      is_head[n] = loss != seeds.end();
+      if (is_head[n]) {
+        append_loss_head(forward[n], loss->weight);
+        seeds.erase(loss);
+      } else {
+        graph_.nodes_.push_back(forward[n]);
+      }
     }
-    std::vector<Node> forward = graph_.nodes_;
-    const Node head = forward.back();
-    forward.pop_back();
-    graph_.nodes_.pop_back();
-    append_loss_head(head);
-    for (auto node = forward.rbegin(); node != forward.rend(); ++node) differentiate(*node);
+    for (const Graph::Loss& loss : seeds) start(loss);
+    for (std::size_t n = forward.size(); n-- > 0;) {
+      if (!is_head[n]) differentiate(forward[n]);
+    }
+    expect_all_parameters();
   }
 
  private:
+  /// The gradient of a loss that is no head's.
+  void start(const Graph::Loss& loss) {
+    const std::string name = graph_.value(loss.value).name;
+    if (!wanted_[static_cast<std::size_t>(loss.value)]) {
+      throw std::logic_error(name + ": a loss that depends on no parameter");
+    }
+    if (gradient_of(loss.value) != kAbsent) throw std::logic_error(name + ": a loss that is there twice");
+    const ValueId seed = graph_.append("fill", name, {{"value", loss.weight}}, {loss.value}).front();
+    Value& value = graph_.values_[static_cast<std::size_t>(seed)];
+    value.kind = ValueKind::gradient, value.of = loss.value;
+    graph_.nodes_.back().backward = true;
+    set_gradient(loss.value, seed);
+  }
+
+  void expect_all_parameters() const {
+    for (const auto& [name, id] : graph_.parameters_) {
+      if (gradient_of(id) == kAbsent) throw std::logic_error("no loss reaches the parameter " + name);
+    }
+  }
+
   static std::vector<bool> wanted_values(const Graph& graph) {
     std::vector<bool> wanted(graph.values().size(), false);
     const auto at = [&](ValueId id) { return static_cast<std::size_t>(id); };
@@ -76,9 +112,13 @@ class Differentiator {
     return node;
   }
 
-  void append_loss_head(const Node& head) {
+  void append_loss_head(const Node& head, double weight) {
     Node node = backward_node(head);
     node.backward = false;
+    if (weight != 1) {
+      const char* const attribute = head.op->gradient.weight;
+      node.attributes.set(attribute, weight * (node.attributes.has(attribute) ? node.attributes.real(attribute) : 1.0));
+    }
     // The value outputs (losses, loss) keep the forward node's values.
     for (std::size_t o = 0; o < head.out.size(); ++o) {
       const int port = node.op->output(head.op->outputs[o].name);
@@ -190,7 +230,7 @@ class Differentiator {
     if (existing == kAbsent || graph_.value(target).kind == ValueKind::parameter) {
       throw std::logic_error(name + ": a parameter's gradient must come from an op that can accumulate");
     }
-    set_gradient(target, graph_.add("add", name, {}, {existing, contribution}).front());
+    set_gradient(target, graph_.append("add", name, {}, {existing, contribution}).front());
     graph_.nodes_.back().backward = true;
   }
 

@@ -51,13 +51,13 @@ Tensor Executor::tensor(ValueId id) const {
   return {arena_->data() + plan_.offset(id), value.type};
 }
 
-void Executor::write(std::string_view name, const void* from) const {
-  const Tensor to = tensor(name);
+void Executor::write(ValueId value, const void* from) const {
+  const Tensor to = tensor(value);
   machine_.to_machine(to.data, from, to.type.bytes());
 }
 
-void Executor::read(std::string_view name, void* to) const {
-  const Tensor from = tensor(name);
+void Executor::read(ValueId value, void* to) const {
+  const Tensor from = tensor(value);
   machine_.to_host(to, from.data, from.type.bytes());
 }
 

@@ -55,8 +55,8 @@ class Executor {
   void launch(const StepState& state);
 
   /// Copies a whole value from or to the host; `read` waits for what was launched.
-  void write(std::string_view name, const void* from) const;
-  void read(std::string_view name, void* to) const;
+  void write(ValueId value, const void* from) const;
+  void read(ValueId value, void* to) const;
 
   /// The memory of a value, the device's on cuda; valid until a larger executor shares the arena.
   Tensor tensor(ValueId value) const;

@@ -33,6 +33,11 @@ ValueId Graph::add_value(Value value) {
   return static_cast<ValueId>(values_.size()) - 1;
 }
 
+ValueId Graph::add_named(Value value) {
+  if (!names_.insert(value.name).second) throw std::logic_error("the graph has two values '" + value.name + "'");
+  return add_value(std::move(value));
+}
+
 ValueId Graph::add_parameter(const std::string& name, const Shape& shape) {
   const auto found = parameters_.find(name);
   if (found == parameters_.end()) {
@@ -44,8 +49,21 @@ ValueId Graph::add_parameter(const std::string& name, const Shape& shape) {
   return found->second;
 }
 
-std::vector<ValueId> Graph::add(std::string_view op_name, const std::string& name, const Attributes& attributes,
+std::vector<ValueId> Graph::add(std::string_view op, const std::string& name, const Attributes& attributes,
                                 const std::vector<ValueId>& inputs) {
+  if (!names_.insert(name).second) throw std::logic_error("the graph has two nodes '" + name + "'");
+  return append(op, name, attributes, inputs);
+}
+
+void Graph::add_loss(ValueId loss, double weight) {
+  if (value(loss).type.shape.count() != 1) {
+    throw std::logic_error(fmt::format("{}: a loss is one number, not {}", value(loss).name, value(loss).type.text()));
+  }
+  losses_.push_back({loss, weight});
+}
+
+std::vector<ValueId> Graph::append(std::string_view op_name, const std::string& name, const Attributes& attributes,
+                                   const std::vector<ValueId>& inputs) {
   const OpDef& op = find_op(op_name);
   Node node{&op, name, attributes, inputs, {}, {}, false};
   node.in.resize(op.inputs.size(), kAbsent);

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "kernels/core/op.h"
@@ -43,6 +44,21 @@ struct Node {
   bool writes(ValueId value) const;
 };
 
+/// A number of each micro-batch that is logged beside the loss, as the mean over a step's micro-batches.
+struct Metric {
+  std::string name;  ///< its key in log.jsonl
+  ValueId value = kAbsent;
+};
+
+/// What values mean to whoever runs a graph. Set by its builder; nobody else knows their names.
+struct Roles {
+  ValueId ids = kAbsent, targets = kAbsent;  ///< inputs, i32 [rows, context]
+  ValueId loss = kAbsent;                    ///< [1]: the cross-entropy that is logged, the mean of token_losses
+  ValueId token_losses = kAbsent;            ///< [rows · context]
+  ValueId logits = kAbsent;                  ///< of a decoding graph: [1, 1, padded vocabulary]
+  std::vector<Metric> metrics;               ///< [1] each
+};
+
 class Graph {
  public:
   /// `real` is the dtype of parameters and activations that the builder asks for: f32, or f64 for the specification.
@@ -50,14 +66,17 @@ class Graph {
 
   DType real() const { return real_; }
 
-  ValueId add_input(std::string name, TensorType type) { return add_value({std::move(name), type, ValueKind::input}); }
-  ValueId add_state(std::string name, TensorType type) { return add_value({std::move(name), type, ValueKind::state}); }
+  Roles roles;
+
+  ValueId add_input(std::string name, TensorType type) { return add_named({std::move(name), type, ValueKind::input}); }
+  ValueId add_state(std::string name, TensorType type) { return add_named({std::move(name), type, ValueKind::state}); }
   /// Declares a parameter; the same name again returns the same value (tied weights).
   ValueId add_parameter(const std::string& name, const Shape& shape);
 
   /// Appends a node and returns its output values, one per port (kAbsent where the shape rule gives none).
-  /// Throws Error (exit 2) `[op] …` when the inputs do not fit, and `[value] …` for one of more than 1 TiB (so do the
-  /// other functions that add values): sizes can then be summed without a thought of overflow.
+  /// Throws std::logic_error when there is a node of that name, Error (exit 2) `[op] …` when the inputs do not fit, and
+  /// `[value] …` for one of more than 1 TiB (so do the other functions that add values): sizes can then be summed
+  /// without a thought of overflow.
   std::vector<ValueId> add(std::string_view op, const std::string& name, const Attributes& attributes,
                            const std::vector<ValueId>& inputs);
   /// The same for ops of which only the first output matters to the builder.
@@ -66,8 +85,13 @@ class Graph {
     return add(op, name, attributes, inputs).front();
   }
 
-  /// Appends the backward pass of everything before the last node, which must be a loss head. Afterwards every
-  /// parameter that the loss depends on has a gradient value. Call at most once, as the last change.
+  /// What is minimised: the sum of all losses, each of one element and times its weight. A loss may be a head's (an
+  /// operation that computes value and gradient in one go) or the output of any differentiable operation, and may stand
+  /// anywhere in the graph. With several micro-batches a step the weight of each is the step's divided by their number,
+  /// since gradients add up. The value itself stays as it is.
+  void add_loss(ValueId loss, double weight = 1);
+  /// Appends the backward pass of all losses. Afterwards every parameter has a gradient value; one that no loss reaches
+  /// is a std::logic_error that names it, and so is a graph without a loss. Call at most once, as the last change.
   void differentiate();
   /// Ends a graph without backward pass: outputs that only a backward pass would read are skipped.
   void finish_forward();
@@ -77,7 +101,7 @@ class Graph {
   const Value& value(ValueId id) const { return values_[static_cast<std::size_t>(id)]; }
   /// By name among inputs, states and parameters, or output "node.port"; throws std::logic_error when there is none.
   ValueId find(std::string_view name) const;
-  /// The gradient value of a parameter, kAbsent when the loss does not depend on it.
+  /// The gradient value of a parameter, kAbsent before differentiate().
   ValueId parameter_gradient(ValueId parameter) const;
 
   std::vector<TensorType> input_types(const Node& node) const;
@@ -90,13 +114,24 @@ class Graph {
 
  private:
   friend class Differentiator;
+  struct Loss {
+    ValueId value;
+    double weight;
+  };
   ValueId add_value(Value value);
+  /// An input or a state, whose name is its own.
+  ValueId add_named(Value value);
+  /// The node alone, whatever its name: backward nodes have that of their forward node.
+  std::vector<ValueId> append(std::string_view op, const std::string& name, const Attributes& attributes,
+                              const std::vector<ValueId>& inputs);
   void skip_unread_saved_outputs();
 
   DType real_;
   std::vector<Value> values_;
   std::vector<Node> nodes_;
+  std::vector<Loss> losses_;
   std::unordered_map<std::string, ValueId> parameters_;  ///< by name
+  std::unordered_set<std::string> names_;                ///< of nodes, inputs and states
 };
 
 }  // namespace isoloss

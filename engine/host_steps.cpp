@@ -19,17 +19,22 @@ class HostSteps : public StepRunner {
   void submit(const StepState& step, const BatchSource& batch) override {
     const double start = now_seconds();
     Executor& executor = model_.training();
+    const Roles& roles = executor.graph().roles;
     StepState state = step;
+    const auto number = [&](ValueId value) { return static_cast<double>(*executor.tensor(value).as<float>()); };
     double loss = 0;
+    std::vector<double> metrics(roles.metrics.size(), 0.0);
     for (int micro = 0; micro < model_.micro_batches(); ++micro) {
       state.micro_batch = micro;
-      batch(micro, executor.tensor("ids").as<std::int32_t>(), executor.tensor("targets").as<std::int32_t>());
+      batch(micro, executor.tensor(roles.ids).as<std::int32_t>(), executor.tensor(roles.targets).as<std::int32_t>());
       executor.run(state);
-      loss += static_cast<double>(*executor.tensor("lm_head.loss").as<float>());
+      loss += number(roles.loss);
+      for (std::size_t i = 0; i < metrics.size(); ++i) metrics[i] += number(roles.metrics[i].value);
     }
+    for (double& metric : metrics) metric /= model_.micro_batches();
     model_.optimizer().update(state);
     const double norm = static_cast<double>(*model_.optimizer().norm().as<float>());
-    result_ = {loss / model_.micro_batches(), norm, now_seconds() - start};
+    result_ = {loss / model_.micro_batches(), norm, now_seconds() - start, std::move(metrics)};
   }
 
   std::optional<StepResult> next(bool) override { return std::exchange(result_, std::nullopt); }

@@ -46,10 +46,15 @@ std::vector<Lifetime> lifetimes(const Graph& graph) {
   for (std::size_t id = 0; id < lives.size(); ++id) {
     const Value& value = graph.values()[id];
     if (value.kind == ValueKind::input) lives[id] = {0, std::max(lives[id].last, 0)};
-    // Results: what no node reads is read by the caller after the run. Unread scratch-like outputs of backward nodes
-    // (a gradient nobody consumes) are not results.
+    // Results: what no node reads is read by the caller after the run, and so is what has a role. Unread scratch-like
+    // outputs of backward nodes (a gradient nobody consumes) are not results.
     if (value.kind == ValueKind::activation && !read[id] && lives[id].last >= 0) lives[id].last = count;
   }
+  const auto is_result = [&](ValueId id) {
+    if (id != kAbsent && planned(graph.value(id))) lives[static_cast<std::size_t>(id)].last = count;
+  };
+  for (const ValueId id : {graph.roles.loss, graph.roles.token_losses, graph.roles.logits}) is_result(id);
+  for (const Metric& metric : graph.roles.metrics) is_result(metric.value);
   return lives;
 }
 

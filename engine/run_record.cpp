@@ -26,10 +26,12 @@ std::string number(double value) { return std::isfinite(value) ? fmt::format("{}
 }  // namespace
 
 std::string to_json(const LogLine& line) {
-  return fmt::format(
-      R"({{"step":{},"tokens":{},"flops":{},"seconds":{},"loss":{},"grad_norm":{},"learning_rate":{},"tokens_per_second":{}}})",
+  std::string text = fmt::format(
+      R"({{"step":{},"tokens":{},"flops":{},"seconds":{},"loss":{},"grad_norm":{},"learning_rate":{},"tokens_per_second":{})",
       line.step, line.tokens, number(line.flops), number(line.seconds), number(line.loss), number(line.grad_norm),
       number(line.learning_rate), number(line.tokens_per_second));
+  for (const auto& [name, value] : line.metrics) text += fmt::format(R"(,"{}":{})", name, number(value));
+  return text + "}";
 }
 
 std::string to_json(const EvalLine& line) {

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/checkpoint.h"
@@ -26,6 +27,7 @@ struct LogLine {
   double loss = 0;       ///< before the update, nats per token, mean over the micro-batches
   double grad_norm = 0;  ///< before clipping
   double learning_rate = 0, tokens_per_second = 0;
+  std::vector<std::pair<std::string, double>> metrics = {};  ///< of the model, by their keys; most models have none
 };
 
 /// One line of eval.jsonl.

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "engine/training_model.h"
 
@@ -15,7 +16,8 @@ using BatchSource = std::function<void(int micro_batch, std::int32_t* ids, std::
 
 struct StepResult {
   double loss = 0, gradient_norm = 0;
-  double seconds = 0;  ///< of the device
+  double seconds = 0;                ///< of the device
+  std::vector<double> metrics = {};  ///< in the order of the graph's roles, each the mean over the micro-batches
 };
 
 class StepRunner {

@@ -17,7 +17,8 @@ Trainer::Trainer(const RunConfig& config, TrainingModel& model, const TokenDatas
       model_(model),
       validation_(validation),
       record_(record),
-      sampler_(train, config.data.sampling, config.run.seed, model.training().tensor("ids").shape()[1],
+      sampler_(train, config.data.sampling, config.run.seed,
+               model.training().tensor(model.training().graph().roles.ids).shape()[1],
                model.rows() * model.micro_batches()),
       steps_(make_step_runner(model)),
       meter_(model.machine()),
@@ -58,8 +59,10 @@ StepReport Trainer::book(const StepResult& result, bool wanted) {
   if (!std::isfinite(result.loss) || !std::isfinite(grad_norm_)) diverged(result.loss, grad_norm_);
   const double speed = static_cast<double>(tokens_per_step_) / result.seconds;
   if (state_.step % run.log_every == 0 || wanted) {
-    record_.append(
-        LogLine{state_.step, state_.tokens, state_.flops, state_.seconds, result.loss, grad_norm_, rate, speed});
+    LogLine line{state_.step, state_.tokens, state_.flops, state_.seconds, result.loss, grad_norm_, rate, speed, {}};
+    const std::vector<Metric>& metrics = model_.training().graph().roles.metrics;
+    for (std::size_t i = 0; i < metrics.size(); ++i) line.metrics.emplace_back(metrics[i].name, result.metrics[i]);
+    record_.append(line);
   }
   return {state_.step, run.steps, result.loss, speed, val_loss_};
 }

@@ -102,9 +102,9 @@ TrainingModel::TrainingModel(TrainingPlan plan, const RunConfig& config, const M
 
 Evaluation evaluate(Executor& executor, const EvalWindows& windows, const std::function<bool()>& stop) {
   const Graph& graph = executor.graph();
-  const Shape& shape = graph.value(graph.find("ids")).type.shape;
+  const Shape& shape = graph.value(graph.roles.ids).type.shape;
   const std::int64_t rows = shape[0], context = shape[1];
-  const DType real = graph.value(graph.find("lm_head.losses")).type.dtype;
+  const DType real = graph.value(graph.roles.token_losses).type.dtype;
   std::vector<std::int32_t> ids(static_cast<std::size_t>(rows * context)), targets(ids.size());
   std::vector<double> wide(real == DType::f64 ? ids.size() : 0);
   std::vector<float> narrow(real == DType::f64 ? 0 : ids.size());
@@ -120,10 +120,10 @@ Evaluation evaluate(Executor& executor, const EvalWindows& windows, const std::f
     // The graph has a fixed number of rows: the last, partial batch is filled up and its surplus not counted.
     std::fill(ids.begin() + take * context, ids.end(), 0);
     std::fill(targets.begin() + take * context, targets.end(), 0);
-    executor.write("ids", ids.data());
-    executor.write("targets", targets.data());
+    executor.write(graph.roles.ids, ids.data());
+    executor.write(graph.roles.targets, targets.data());
     executor.run({});
-    executor.read("lm_head.losses", real == DType::f64 ? static_cast<void*>(wide.data()) : narrow.data());
+    executor.read(graph.roles.token_losses, real == DType::f64 ? static_cast<void*>(wide.data()) : narrow.data());
     for (std::int64_t row = 0; row < take; ++row) {
       double window_sum = 0;
       for (std::int64_t t = 0; t < context; ++t) {

@@ -16,8 +16,7 @@
 namespace isoloss {
 
 /// Builds the graphs of the model that is trained; the engine knows no architecture. Both declare the same parameters
-/// and have the inputs "ids" and "targets" [rows, context] and the results "lm_head.loss" [1] (the mean) and
-/// "lm_head.losses" [rows · context].
+/// and have the roles `ids`, `targets`, `loss` and `token_losses`; metrics are those of the training graph.
 struct ModelGraphs {
   std::function<Graph(ParameterStore&, std::int64_t rows, int micro_batches, DType real)> training;
   std::function<Graph(ParameterStore&, std::int64_t rows, DType real)> evaluation;

@@ -25,18 +25,17 @@ Graph build(const ModelSpec& spec, ParameterStore& store, Purpose purpose, std::
             int micro_batches, DType real) {
   Graph graph(real);
   Builder builder{graph, store, spec, purpose};
-  const ValueId ids = graph.add_input("ids", {DType::i32, {rows, tokens}});
-  const ValueId targets =
-      purpose == Purpose::decoding ? kAbsent : graph.add_input("targets", {DType::i32, {rows, tokens}});
+  graph.roles.ids = graph.add_input("ids", {DType::i32, {rows, tokens}});
+  if (purpose != Purpose::decoding) graph.roles.targets = graph.add_input("targets", {DType::i32, {rows, tokens}});
 
-  ResidualStream stream{embed(builder, ids), kAbsent};
+  ResidualStream stream{embed(builder, graph.roles.ids), kAbsent};
   for (std::int64_t layer = 0; layer < spec.layers; ++layer) {
     const std::string prefix = fmt::format("transformer.h.{}.", layer);
     residual_step(builder, stream, prefix + "ln_1", [&](ValueId x) { return attention_branch(builder, prefix, x); });
     residual_step(builder, stream, prefix + "ln_2", [&](ValueId x) { return mlp_branch(builder, prefix, x); });
   }
   const ValueId x = add_and_norm(builder, stream, spec.final_norm, "transformer.ln_f");
-  classify(builder, x, targets, micro_batches);
+  classify(builder, x, micro_batches);
   return graph;
 }
 

@@ -8,17 +8,17 @@
 
 namespace isoloss {
 
-/// One training micro-batch of `rows` sequences: inputs "ids" and "targets" [rows, context]; results "lm_head.loss" [1]
-/// and "lm_head.losses" [rows · context]; differentiated. The gradient is scaled by 1 / micro_batches, so that the sum
-/// over a step's micro-batches is the gradient of the mean loss. Declares its parameters in `store`.
+/// One training micro-batch of `rows` sequences, with all roles of `Roles` but logits; differentiated. The gradient is
+/// scaled by 1 / micro_batches, so that the sum over a step's micro-batches is the gradient of the mean loss. Declares
+/// its parameters in `store`.
 Graph training_graph(const ModelSpec& spec, ParameterStore& store, std::int64_t rows, int micro_batches,
                      DType real = DType::f32);
 
-/// The loss of `rows` sequences without dropout, same names.
+/// The loss of `rows` sequences without dropout, same roles.
 Graph evaluation_graph(const ModelSpec& spec, ParameterStore& store, std::int64_t rows, DType real = DType::f32);
 
-/// One token "ids" [1, 1] at state.position, keys and values of earlier positions in caches: result "lm_head.y"
-/// [1, 1, padded vocabulary]; only the first `vocab` logits mean something.
+/// One token, ids [1, 1] at state.position, keys and values of earlier positions in caches: role `logits`; only the
+/// first `vocab` logits mean something.
 Graph decoding_graph(const ModelSpec& spec, ParameterStore& store, DType real = DType::f32);
 
 /// The two graphs as the engine's trainer asks for them.

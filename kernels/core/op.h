@@ -121,6 +121,8 @@ struct GradientRecord {
   /// The op is a loss head: in a training graph `op` stands in the place of the forward node and computes value and
   /// gradients in one go; its extra outputs follow `writes`. It starts the backward pass.
   bool replaces_forward = false;
+  /// Of a loss head: the attribute by which its gradients are multiplied, but not its value.
+  const char* weight = "";
 };
 
 struct OpDef {

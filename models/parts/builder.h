@@ -62,7 +62,7 @@ ValueId attention_branch(Builder& builder, const std::string& prefix, ValueId x)
 /// models/parts/mlp.cpp.
 ValueId mlp_branch(Builder& builder, const std::string& prefix, ValueId x);
 
-/// models/parts/classifier.cpp. Ends the graph: loss head over `targets`, or logits for decoding.
-void classify(Builder& builder, ValueId x, ValueId targets, int micro_batches);
+/// models/parts/classifier.cpp. The loss head over the graph's targets, or logits for decoding, with their roles.
+void classify(Builder& builder, ValueId x, int micro_batches);
 
 }  // namespace isoloss

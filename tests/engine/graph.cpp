@@ -27,14 +27,17 @@ Graph small_graph(Body&& body, DType real = DType::f32) {
   const ValueId table = graph.add_parameter("table", {kVocab, kWidth});
   const ValueId x = graph.apply("embedding", "embedding", {{"sinusoidal", 0}}, {ids, table, kAbsent});
   const ValueId y = body(graph, x);
-  graph.add("classifier", "head", {{"vocab", kVocab}, {"scale", 1}}, {y, table, targets});
+  const auto head = graph.add("classifier", "head", {{"vocab", kVocab}, {"scale", 1}}, {y, table, targets});
+  graph.add_loss(head[1]);
   graph.differentiate();
   return graph;
 }
 
-ValueId linear(Graph& graph, const std::string& name, ValueId x) {
+/// `weight`: another node's, if not its own.
+ValueId linear(Graph& graph, const std::string& name, ValueId x, const std::string& weight = "") {
+  const std::string of = weight.empty() ? name : weight;
   return graph.apply("linear", name, {{"activation", 0}, {"transposed", 0}},
-                     {x, graph.add_parameter(name + ".weight", {kWidth, kWidth}), kAbsent});
+                     {x, graph.add_parameter(of + ".weight", {kWidth, kWidth}), kAbsent});
 }
 
 const Node& backward_of(const Graph& graph, std::string_view name, std::string_view op) {
@@ -155,7 +158,8 @@ TEST_CASE("gradients through residual additions, shared inputs and chains equal 
         DType::f64));
   }
   SUBCASE("shared weights inside the chain") {
-    check_gradients(small_graph([](Graph& g, ValueId x) { return linear(g, "a", linear(g, "a", x)); }, DType::f64));
+    check_gradients(
+        small_graph([](Graph& g, ValueId x) { return linear(g, "b", linear(g, "a", x), "a"); }, DType::f64));
   }
 }
 

@@ -211,6 +211,8 @@ TEST_CASE("lines hold exactly the contract's keys, the shortest exact numbers, a
   CHECK(
       to_json(log) ==
       R"({"step":3,"tokens":2304,"flops":1000000000,"seconds":0,"loss":5.5,"grad_norm":null,"learning_rate":0.1,"tokens_per_second":0})");
+  log.metrics = {{"balance", 1.25}, {"z", std::numeric_limits<double>::infinity()}};
+  CHECK(to_json(log).ends_with(R"("tokens_per_second":0,"balance":1.25,"z":null})"));
   EvalLine eval = eval_line(0);
   eval.flops = 1.0 / 3;
   CHECK(

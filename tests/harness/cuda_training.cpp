@@ -104,7 +104,7 @@ void Running::step(StepRunner& steps, std::int64_t number) {
   StepState state{.seed = 1, .step = number};
   model.optimizer().prepare(state, 1.0);
   steps.submit(state, [&](int micro, std::int32_t* ids, std::int32_t* targets) {
-    const auto count = model.training().tensor("ids").count();
+    const auto count = model.training().tensor(model.training().graph().roles.ids).count();
     for (std::int64_t i = 0; i < count; ++i) {
       ids[i] = static_cast<std::int32_t>((7 * i + 3 * micro + number) % vocab);
       targets[i] = static_cast<std::int32_t>((7 * i + 7 + 3 * micro + number) % vocab);

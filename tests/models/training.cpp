@@ -243,7 +243,7 @@ TEST_CASE("multi-query equals multi-head with repeated key and value heads") {
       executor.tensor("targets").as<std::int32_t>()[i] = static_cast<std::int32_t>(i * 7 % 50);
     }
     executor.run({});
-    return static_cast<double>(*executor.tensor("lm_head.loss").as<float>());
+    return static_cast<double>(*executor.tensor(executor.graph().roles.loss).as<float>());
   };
   CHECK(loss(grouped) == doctest::Approx(loss(full)).epsilon(1e-6));
 }
@@ -274,12 +274,13 @@ TEST_CASE("decoding with caches gives the logits of the whole-sequence graph") {
       StepState state;
       state.position = t;
       decoding.run(state);
-      const float* logits = decoding.tensor("lm_head.y").as<float>();
+      const float* logits = decoding.tensor(decoding.graph().roles.logits).as<float>();
       double sum = 0;
       for (std::int64_t v = 0; v < spec.vocab; ++v) sum += std::exp(static_cast<double>(logits[v]));
       const double loss = std::log(sum) - static_cast<double>(logits[targets[static_cast<std::size_t>(t)]]);
-      CHECK(loss ==
-            doctest::Approx(static_cast<double>(evaluation.tensor("lm_head.losses").as<float>()[t])).epsilon(1e-5));
+      CHECK(loss == doctest::Approx(
+                        static_cast<double>(evaluation.tensor(evaluation.graph().roles.token_losses).as<float>()[t]))
+                        .epsilon(1e-5));
     }
   }
 }

@@ -12,6 +12,7 @@
 #include "models/transformer.h"
 #include "tests/harness/cuda_training.h"
 #include "tests/harness/files.h"
+#include "tests/harness/two_losses.h"
 
 namespace isoloss::test {
 namespace {
@@ -29,6 +30,10 @@ TEST_CASE("training: every toggle follows ref in float32 and in bf16") {
     });
     for (const auto& device : devices) CHECK(device->launches_replayed == 20);
   }
+}
+
+TEST_CASE("training: two losses, and a metric that comes back with each step") {
+  check_metrics([] { return machine_on(std::make_shared<simt::HostDevice>()); });
 }
 
 TEST_CASE("training: the same without the library's epilogues") {

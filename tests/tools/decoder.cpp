@@ -85,11 +85,12 @@ TEST_CASE("the decoder tells what the full pass tells, and a full context goes o
   for (std::int32_t& id : ids) id = static_cast<std::int32_t>(random.below(static_cast<std::uint32_t>(spec.vocab)));
 
   Executor full(std::move(graph), store, DeviceKind::cpu);
-  full.write("ids", ids.data());
-  full.write("targets", ids.data() + 1);
+  const Roles& roles = full.graph().roles;
+  full.write(roles.ids, ids.data());
+  full.write(roles.targets, ids.data() + 1);
   full.run({});
   std::vector<float> losses(context);
-  full.read("lm_head.losses", losses.data());
+  full.read(roles.token_losses, losses.data());
 
   Decoder decoder(spec, folder / "w", DeviceKind::cpu);
   std::vector<std::vector<float>> logits;

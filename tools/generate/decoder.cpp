@@ -45,7 +45,7 @@ Decoder::Decoder(const ModelSpec& spec, const std::filesystem::path& weights, co
   }
   executor_ = std::make_unique<Executor>(std::move(graph), store_, machine);
   executor_->set_observer(observer);
-  logits_.resize(static_cast<std::size_t>(executor_->tensor("lm_head.y").count()));
+  logits_.resize(static_cast<std::size_t>(executor_->tensor(executor_->graph().roles.logits).count()));
 }
 
 std::span<const float> Decoder::feed(std::int32_t id) {
@@ -60,12 +60,13 @@ std::span<const float> Decoder::feed(std::int32_t id) {
 }
 
 void Decoder::step(std::int32_t id) {
-  executor_->write("ids", &id);
+  const Roles& roles = executor_->graph().roles;
+  executor_->write(roles.ids, &id);
   StepState state;
   state.position = position_++;
   seen_.push_back(id);
   executor_->run(state);
-  executor_->read("lm_head.y", logits_.data());
+  executor_->read(roles.logits, logits_.data());
   if (!std::all_of(logits_.begin(), logits_.begin() + vocab_, [](float logit) { return std::isfinite(logit); })) {
     fail_run("lm_head", "finite logits", "a value that is not");
   }

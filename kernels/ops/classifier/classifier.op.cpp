@@ -123,7 +123,8 @@ std::vector<OpDef> define_classifier() {
                                 .reads = {{"x", "x"}, {"w", "w"}, {"targets", "targets"}},
                                 .writes = {{"dx", "x"}, {"dw", "w"}},
                                 .aliases = {},
-                                .replaces_forward = true},
+                                .replaces_forward = true,
+                                .weight = "scale"},
                    .launch = {classifier_ref, classifier_cpu, classifier_cuda}};
   OpDef gradient{.name = "classifier_gradient",
                  .inputs = {{"x"}, {"w"}, {"targets"}},
