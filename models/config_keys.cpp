@@ -197,7 +197,7 @@ std::vector<ConfigKey> make_keys() {
       number("model.dropout", below_one, is_below_one, ISOLOSS_FIELD(model.dropout)),
       boolean("model.tie_embeddings", ISOLOSS_FIELD(model.tie_embeddings)),
       number("model.init_std", zero_up, is_not_negative, ISOLOSS_FIELD(model.init_std)),
-      number("model.logit_softcap", "0 (off) or a number above 0 that float32 can hold", is_zero_or_positive,
+      number("model.logit_softcap", "a number above 0 that float32 can hold, or 0 (off)", is_zero_or_positive,
              ISOLOSS_FIELD(model.logit_softcap))
           .since(0.0),
 

@@ -298,6 +298,7 @@ bias = false
 dropout = 0.1
 tie_embeddings = false
 init_std = 0.03
+logit_softcap = 30
 [data]
 train = ["data/t0.bin", "/abs/t1.bin"]
 val = "../v*.bin"

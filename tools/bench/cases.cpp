@@ -130,10 +130,12 @@ std::vector<Case> cases_of(const Shapes& s, DType real) {
       {"swiglu", "", {}, {hidden, hidden}},
       {"dropout", "p=0.1", dropout, {stream}},
       {"classifier", "", {{"vocab", vocab}}, {stream, tensor({V, C}), ids}},
+      {"classifier", "capped", {{"vocab", vocab}, {"softcap", 30}}, {stream, tensor({V, C}), ids}},
   };
   if (B * H * T * T <= s.most_elements) cases.push_back({"attention_naive", "", attention, {qkv}});
   if (s.tokens() * V <= s.most_elements) {
     cases.push_back({"cross_entropy", "", {{"vocab", vocab}}, {tensor({B, T, V}), ids}});
+    cases.push_back({"softcap", "logits", {{"cap", 30}}, {tensor({B, T, V})}});
   }
   cases.push_back({"attention_cached", "last token", attention, {tensor({B, 1, 3 * C}), tensor({B, T, 2 * C})}});
   const Attributes gating = {{"top_k", 2}, {"sigmoid", 0}, {"normalise", 1}};
