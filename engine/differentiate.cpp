@@ -24,11 +24,11 @@ class Differentiator {
   void run() {
     if (graph_.losses_.empty()) throw std::logic_error("a graph is differentiated from its losses; it has none");
     const std::vector<Node> forward = std::move(graph_.nodes_);
-    std::vector<Graph::Loss> seeds = graph_.losses_;
+    std::vector<Loss> seeds = graph_.losses_;
     graph_.nodes_.clear();
     std::vector<bool> is_head(forward.size(), false);
     for (std::size_t n = 0; n < forward.size(); ++n) {
-      const auto loss = std::find_if(seeds.begin(), seeds.end(), [&](const Graph::Loss& candidate) {
+      const auto loss = std::find_if(seeds.begin(), seeds.end(), [&](const Loss& candidate) {
         return forward[n].op->gradient.replaces_forward && forward[n].writes(candidate.value);
       });
       is_head[n] = loss != seeds.end();
@@ -39,7 +39,7 @@ class Differentiator {
         graph_.nodes_.push_back(forward[n]);
       }
     }
-    for (const Graph::Loss& loss : seeds) start(loss);
+    for (const Loss& loss : seeds) start(loss);
     for (std::size_t n = forward.size(); n-- > 0;) {
       if (!is_head[n]) differentiate(forward[n]);
     }
@@ -48,7 +48,7 @@ class Differentiator {
 
  private:
   /// The gradient of a loss that is no head's.
-  void start(const Graph::Loss& loss) {
+  void start(const Loss& loss) {
     const std::string name = graph_.value(loss.value).name;
     if (!wanted_[static_cast<std::size_t>(loss.value)]) {
       throw std::logic_error(name + ": a loss that depends on no parameter");

@@ -50,6 +50,12 @@ struct Metric {
   ValueId value = kAbsent;
 };
 
+/// A term of what is minimised.
+struct Loss {
+  ValueId value = kAbsent;
+  double weight = 1;
+};
+
 /// What values mean to whoever runs a graph. Set by its builder; nobody else knows their names.
 struct Roles {
   ValueId ids = kAbsent, targets = kAbsent;  ///< inputs, i32 [rows, context]
@@ -98,6 +104,7 @@ class Graph {
 
   const std::vector<Value>& values() const { return values_; }
   const std::vector<Node>& nodes() const { return nodes_; }
+  const std::vector<Loss>& losses() const { return losses_; }
   const Value& value(ValueId id) const { return values_[static_cast<std::size_t>(id)]; }
   /// By name among inputs, states and parameters, or output "node.port"; throws std::logic_error when there is none.
   ValueId find(std::string_view name) const;
@@ -114,10 +121,6 @@ class Graph {
 
  private:
   friend class Differentiator;
-  struct Loss {
-    ValueId value;
-    double weight;
-  };
   ValueId add_value(Value value);
   /// An input or a state, whose name is its own.
   ValueId add_named(Value value);

@@ -46,8 +46,8 @@ std::vector<Lifetime> lifetimes(const Graph& graph) {
   for (std::size_t id = 0; id < lives.size(); ++id) {
     const Value& value = graph.values()[id];
     if (value.kind == ValueKind::input) lives[id] = {0, std::max(lives[id].last, 0)};
-    // Results: what no node reads is read by the caller after the run, and so is what has a role. Unread scratch-like
-    // outputs of backward nodes (a gradient nobody consumes) are not results.
+    // Results: what no node reads is read by the caller after the run, and so are losses and what has a role. Unread
+    // scratch-like outputs of backward nodes (a gradient nobody consumes) are not results.
     if (value.kind == ValueKind::activation && !read[id] && lives[id].last >= 0) lives[id].last = count;
   }
   const auto is_result = [&](ValueId id) {
@@ -55,6 +55,7 @@ std::vector<Lifetime> lifetimes(const Graph& graph) {
   };
   for (const ValueId id : {graph.roles.loss, graph.roles.token_losses, graph.roles.logits}) is_result(id);
   for (const Metric& metric : graph.roles.metrics) is_result(metric.value);
+  for (const Loss& loss : graph.losses()) is_result(loss.value);
   return lives;
 }
 

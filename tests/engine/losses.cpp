@@ -13,7 +13,7 @@ using namespace isoloss;
 
 namespace {
 
-constexpr std::int64_t kRows = 2, kTokens = 3, kWidth = 8, kVocab = 64;
+constexpr std::int64_t kSequences = 2, kLength = 3, kFeatures = 8, kIds = 64;
 
 /// Token table -> x, from which a test goes on.
 struct Beginning {
@@ -21,18 +21,18 @@ struct Beginning {
   ValueId ids, targets, others, table, x;
 
   Beginning() {
-    const TensorType tokens{DType::i32, {kRows, kTokens}};
+    const TensorType tokens{DType::i32, {kSequences, kLength}};
     ids = graph.add_input("ids", tokens), targets = graph.add_input("targets", tokens);
     others = graph.add_input("others", tokens);
-    table = graph.add_parameter("table", {kVocab, kWidth});
+    table = graph.add_parameter("table", {kIds, kFeatures});
     x = graph.apply("embedding", "embedding", {{"sinusoidal", 0}}, {ids, table, kAbsent});
   }
-  ValueId linear(const std::string& name, ValueId from, std::int64_t out = kWidth) {
+  ValueId linear(const std::string& name, ValueId from, std::int64_t out = kFeatures) {
     return graph.apply("linear", name, {{"activation", 0}, {"transposed", 0}},
-                       {from, graph.add_parameter(name + ".weight", {kWidth, out}), kAbsent});
+                       {from, graph.add_parameter(name + ".weight", {kFeatures, out}), kAbsent});
   }
   ValueId head(const std::string& name, ValueId from, ValueId of, double scale = 1) {
-    return graph.add("classifier", name, {{"vocab", kVocab}, {"scale", scale}}, {from, table, of})[1];
+    return graph.add("classifier", name, {{"vocab", kIds}, {"scale", scale}}, {from, table, of})[1];
   }
   /// One number: a single token's features times a vector.
   ValueId score(const std::string& name) {
@@ -52,7 +52,7 @@ std::string logic_error_of(const std::function<void()>& action) {
 }
 
 /// Every parameter gradient of the differentiated graph against central differences of `total`, in double.
-void check_gradients(const Graph& graph, const std::function<double(const Executor&)>& total) {
+void check_weighted_sum(const Graph& graph, const std::function<double(const Executor&)>& total) {
   ParameterStore store(DType::f64);
   for (const Value& value : graph.values()) {
     if (value.kind == ValueKind::parameter)
@@ -63,10 +63,10 @@ void check_gradients(const Graph& graph, const std::function<double(const Execut
   store.initialise(3);
   Executor executor(graph, store, DeviceKind::ref);
   const auto loss = [&] {
-    for (std::int64_t i = 0; i < kRows * kTokens; ++i) {
+    for (std::int64_t i = 0; i < kSequences * kLength; ++i) {
       executor.tensor("ids").as<std::int32_t>()[i] = static_cast<std::int32_t>(i * 7 % 5);
-      executor.tensor("targets").as<std::int32_t>()[i] = static_cast<std::int32_t>((i * 3 + 1) % kVocab);
-      executor.tensor("others").as<std::int32_t>()[i] = static_cast<std::int32_t>((i * 5 + 2) % kVocab);
+      executor.tensor("targets").as<std::int32_t>()[i] = static_cast<std::int32_t>((i * 3 + 1) % kIds);
+      executor.tensor("others").as<std::int32_t>()[i] = static_cast<std::int32_t>((i * 5 + 2) % kIds);
     }
     executor.run({});
     return total(executor);
@@ -102,7 +102,7 @@ TEST_CASE("losses: the gradient is that of their weighted sum") {
     b.graph.add_loss(late);
     b.graph.add_loss(early, 0.3);
     b.graph.differentiate();
-    check_gradients(b.graph, [&](const Executor& e) { return number(e, late) + 0.3 * number(e, early); });
+    check_weighted_sum(b.graph, [&](const Executor& e) { return number(e, late) + 0.3 * number(e, early); });
   }
   SUBCASE("two heads on the very same value") {
     Beginning b;
@@ -110,7 +110,7 @@ TEST_CASE("losses: the gradient is that of their weighted sum") {
     b.graph.add_loss(one, 2);
     b.graph.add_loss(two, 0.5);
     b.graph.differentiate();
-    check_gradients(b.graph, [&](const Executor& e) { return 2 * number(e, one) + 0.5 * number(e, two); });
+    check_weighted_sum(b.graph, [&](const Executor& e) { return 2 * number(e, one) + 0.5 * number(e, two); });
   }
   SUBCASE("a head, and numbers that ordinary operations give") {
     Beginning b;
@@ -120,7 +120,7 @@ TEST_CASE("losses: the gradient is that of their weighted sum") {
     b.graph.add_loss(head);
     b.graph.add_loss(second, 0.2);
     b.graph.differentiate();
-    check_gradients(b.graph, [&](const Executor& e) {
+    check_weighted_sum(b.graph, [&](const Executor& e) {
       return -0.7 * number(e, first) + number(e, head) + 0.2 * number(e, second);
     });
   }
@@ -129,18 +129,18 @@ TEST_CASE("losses: the gradient is that of their weighted sum") {
     const ValueId score = b.score("score");
     b.graph.add_loss(score, 3);
     b.graph.differentiate();
-    check_gradients(b.graph, [&](const Executor& e) { return 3 * number(e, score); });
+    check_weighted_sum(b.graph, [&](const Executor& e) { return 3 * number(e, score); });
   }
   SUBCASE("a head that is only looked at sends no gradient") {
     Beginning b;
     const ValueId a = b.linear("a", b.x), seen = b.head("seen", a, b.others), head = b.head("head", a, b.targets);
     b.graph.add_loss(head);
     b.graph.differentiate();
-    check_gradients(b.graph, [&](const Executor& e) { return number(e, head) + 0 * number(e, seen); });
+    check_weighted_sum(b.graph, [&](const Executor& e) { return number(e, head) + 0 * number(e, seen); });
   }
 }
 
-TEST_CASE("losses: what has a role is kept to the end, although a node reads it") {
+TEST_CASE("losses: what is a loss or has a role is kept to the end, although a node reads it") {
   Beginning b;
   const ValueId score = b.score("score");
   b.graph.add_loss(score);
