@@ -68,7 +68,7 @@ void warn_about_floor(const Row& row, double confidence, std::vector<Warning>& w
   warnings.push_back({WarningKind::noise_floor, row.cost,
                       fmt::format("scale `{}` on {}: the A/A interval {} to {} leaves out 1: seeds differ by more than "
                                   "they let expect, or this is the {:.0f} % of cases where that happens by chance",
-                                  row.scale, cost_name(row.cost), ratio_text(interval->low), ratio_text(interval->high),
+                                  row.scale, cost_name(row.cost), ceg_text(interval->low), ceg_text(interval->high),
                                   100 * (1 - confidence))});
 }
 
@@ -80,7 +80,7 @@ void warn_about_early(const Row& row, std::vector<Warning>& warnings) {
       {WarningKind::gaps, row.cost,
        fmt::format("scale `{}` on {}: {} of `{}` is {}: {}", row.scale, cost_name(row.cost),
                    reached ? "CEG" : "auxiliary CEG", row.variant,
-                   reached && row.bound ? bound_text(*row.bound, ratio_text(row.bound->value)) : "not known",
+                   reached && row.bound ? bound_text(*row.bound, ceg_text(row.bound->value)) : "not known",
                    row.remark)});
 }
 
@@ -177,7 +177,7 @@ void sort_by_cost(std::vector<T>& items) {
 
 }  // namespace
 
-std::string ratio_text(double value) {
+std::string ceg_text(double value) {
   const double size = std::abs(value);
   const int decimals = size < 9.9995 ? 3 : size < 99.995 ? 2 : size < 999.95 ? 1 : 0;
   return size >= 0.0995 && size < 999'999.5 ? fmt::format("{:.{}f}", value, decimals) : fmt::format("{:.3g}", value);

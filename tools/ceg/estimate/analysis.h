@@ -38,7 +38,7 @@ struct Bound {
   bool at_least = false;  ///< else: at most
 };
 /// A CEG or another ratio with the same digits wherever people read it: "1.842", "12.34", "153.2", "1235"; "0.0512".
-std::string ratio_text(double value);
+std::string ceg_text(double value);
 std::string bound_text(const Bound& bound, std::string_view number);  ///< "at least 1.84"
 
 /// One comparison of a variant's run with a baseline's run, or with the mean of the other side where a seed has no

@@ -22,7 +22,7 @@ std::string place(const std::string& scale, CostAxis cost) {
 
 /// What is known where there is no figure.
 std::string known_text(const std::optional<Bound>& bound) {
-  return bound ? bound_text(*bound, ratio_text(bound->value)) : "undetermined";
+  return bound ? bound_text(*bound, ceg_text(bound->value)) : "undetermined";
 }
 
 std::string row_note(const Row& row) {
@@ -32,7 +32,7 @@ std::string row_note(const Row& row) {
     if (row.bound && row.gap) {
       parts.push_back(fmt::format("{}, short by {:.4f} nats", known_text(row.bound), *row.gap));
     }
-    if (row.auxiliary) parts.push_back(fmt::format("{} at its own best loss", ratio_text(*row.auxiliary)));
+    if (row.auxiliary) parts.push_back(fmt::format("{} at its own best loss", ceg_text(*row.auxiliary)));
     if (row.auxiliary_interval) parts.back() += fmt::format(" ({})", interval_text(row.auxiliary_interval));
   }
   if (!row.remark.empty()) parts.push_back(row.remark);
@@ -44,7 +44,7 @@ SectionRow main_row(const Row& row) {
   const bool reached = row.status == Status::reached;
   line.cells = {row.variant,
                 row.variant_class,
-                row.ceg   ? ratio_text(*row.ceg)
+                row.ceg   ? ceg_text(*row.ceg)
                 : reached ? known_text(row.bound)
                           : "not reached",
                 interval_text(row.interval),
@@ -101,7 +101,7 @@ Section reverse_table(const Analysis& analysis, CostAxis cost) {
     if (row.cost != cost || !row.reverse) continue;
     const Reverse& reverse = *row.reverse;
     section.rows.push_back({{row.scale, row.variant, fmt::format("{:.4f}", reverse.target),
-                             reverse.ceg ? ratio_text(*reverse.ceg) : known_text(reverse.bound),
+                             reverse.ceg ? ceg_text(*reverse.ceg) : known_text(reverse.bound),
                              reverse.ceg                         ? interval_text(reverse.interval)
                              : reverse.status == Status::reached ? "reached by a first evaluation"
                                                                  : "the baseline never gets there"},
@@ -133,7 +133,7 @@ Section threshold_table(const Analysis& analysis, const std::string& scale, Cost
     for (const double target : shown) {
       const auto point = std::find_if(sweep.points.begin(), sweep.points.end(),
                                       [&](const ThresholdPoint& candidate) { return candidate.target == target; });
-      line.cells.push_back(point == sweep.points.end() ? "·" : ratio_text(point->ceg));
+      line.cells.push_back(point == sweep.points.end() ? "·" : ceg_text(point->ceg));
     }
     section.rows.push_back(std::move(line));
   }
@@ -167,24 +167,23 @@ Section composition_table(const Analysis& analysis, const Composition& found) {
   section.columns = {
       {"part", Align::left}, {"alone", Align::right}, {"Shapley", Align::right}, {"interval", Align::left}};
   for (const auto& part : found.parts) {
-    section.rows.push_back({{part.name, ratio_text(part.alone), part.shapley ? ratio_text(*part.shapley) : "",
+    section.rows.push_back({{part.name, ceg_text(part.alone), part.shapley ? ceg_text(*part.shapley) : "",
                              interval_text(part.shapley_interval)},
                             std::nullopt,
                             Tone::plain});
   }
-  section.rows.push_back(
-      {{"product of the parts", ratio_text(found.product), "", interval_text(found.product_interval)},
-       Bar{found.product, found.product_interval},
-       Tone::plain});
+  section.rows.push_back({{"product of the parts", ceg_text(found.product), "", interval_text(found.product_interval)},
+                          Bar{found.product, found.product_interval},
+                          Tone::plain});
   std::optional<Interval> combined;
   for (const Row& row : analysis.rows) {
     if (row.variant == found.variant && row.scale == found.scale && row.cost == found.cost) combined = row.interval;
   }
-  section.rows.push_back({{"all together", ratio_text(found.combined), "", interval_text(combined)},
+  section.rows.push_back({{"all together", ceg_text(found.combined), "", interval_text(combined)},
                           Bar{found.combined, combined},
                           Tone::plain});
   section.rows.push_back(
-      {{"together / product", ratio_text(found.interaction), "", interval_text(found.interaction_interval)},
+      {{"together / product", ceg_text(found.interaction), "", interval_text(found.interaction_interval)},
        Bar{found.interaction, found.interaction_interval},
        Tone::dim});
   return section;
@@ -199,8 +198,8 @@ Section published_table(const Analysis& analysis) {
     if (variant == analysis.options.baseline) continue;
     for (const Published& value : published_for(variant)) {
       section.rows.push_back(
-          {{variant, value.innovation, value.setting, value.ceg ? ratio_text(*value.ceg) : "not reached", value.source,
-            value.auxiliary ? fmt::format("{} at its own best loss", ratio_text(*value.auxiliary)) : value.flag},
+          {{variant, value.innovation, value.setting, value.ceg ? ceg_text(*value.ceg) : "not reached", value.source,
+            value.auxiliary ? fmt::format("{} at its own best loss", ceg_text(*value.auxiliary)) : value.flag},
            std::nullopt,
            Tone::plain});
     }
@@ -211,7 +210,7 @@ Section published_table(const Analysis& analysis) {
 }  // namespace
 
 std::string interval_text(const std::optional<Interval>& interval) {
-  return interval ? fmt::format("{} – {}", ratio_text(interval->low), ratio_text(interval->high)) : "";
+  return interval ? fmt::format("{} – {}", ceg_text(interval->low), ceg_text(interval->high)) : "";
 }
 
 std::string headline(const Analysis& analysis) {

@@ -112,7 +112,7 @@ std::string ratio_text(std::optional<double> value) {
   if (!usable(value)) return std::string(kDash);
   const double size = std::abs(*value);
   if (size >= 1e6 || (size > 0 && size < 1e-3)) return quantity_text(value);
-  return with_minus(with_commas(ceg::ratio_text(*value)));
+  return with_minus(with_commas(ceg_text(*value)));
 }
 
 std::string interval_text(std::optional<double> low, std::optional<double> high) {
