@@ -135,11 +135,19 @@ class TemporaryFolder {
   fs::path path_;
 };
 
+/// Removes a checkpoint under a name that no resume takes: a kill leaves a whole one, or leftovers.
+void retire(const fs::path& folder) {
+  fs::path leftover = folder;
+  leftover += kTemporary;
+  fs::rename(folder, leftover);
+  fs::remove_all(leftover);
+}
+
 /// A folder of a later step than the one just saved is torn: the resume that led here passed it over.
 void prune(const fs::path& checkpoints, std::int64_t step, std::int64_t keep) {
   std::int64_t kept = 0;
   for (const Numbered& found : numbered_folders(checkpoints)) {
-    if (found.step > step || ++kept > std::max<std::int64_t>(keep, 1)) fs::remove_all(found.folder);
+    if (found.step > step || ++kept > std::max<std::int64_t>(keep, 1)) retire(found.folder);
   }
 }
 

@@ -90,7 +90,10 @@ Configuration from_parsed(const nlohmann::json& json, const fs::path& folder, st
     const std::size_t dot = key.name.find('.');
     const std::string_view name = key.name;
     const nlohmann::json& table = member(json, name.substr(0, dot), where, key.name);
-    std::optional<ConfigValue> value = value_of(member(table, name.substr(dot + 1), where, key.name));
+    std::optional<ConfigValue> value = key.before;
+    if (!key.before || table.contains(name.substr(dot + 1))) {
+      value = value_of(member(table, name.substr(dot + 1), where, key.name));
+    }
     if (value && key.is_path) {
       if (const auto* paths = std::get_if<std::vector<std::string>>(&*value)) value = moved(*paths, folder, {});
     }

@@ -151,6 +151,7 @@ std::string_view precision_name(Precision precision) {
 
 /// Above 0 in the precision that models compute in, too.
 bool is_positive(double value) { return static_cast<float>(value) > 0 && std::isfinite(static_cast<float>(value)); }
+bool is_zero_or_positive(double value) { return value == 0 || is_positive(value); }
 bool is_not_negative(double value) { return value >= 0; }
 bool is_below_one(double value) { return value >= 0 && value < 1; }
 bool is_fraction(double value) { return value >= 0 && value <= 1; }
@@ -196,6 +197,9 @@ std::vector<ConfigKey> make_keys() {
       number("model.dropout", below_one, is_below_one, ISOLOSS_FIELD(model.dropout)),
       boolean("model.tie_embeddings", ISOLOSS_FIELD(model.tie_embeddings)),
       number("model.init_std", zero_up, is_not_negative, ISOLOSS_FIELD(model.init_std)),
+      number("model.logit_softcap", "0 (off) or a number above 0 that float32 can hold", is_zero_or_positive,
+             ISOLOSS_FIELD(model.logit_softcap))
+          .since(0.0),
 
       paths("data.train", ISOLOSS_FIELD(run.data.train)),
       paths("data.val", ISOLOSS_FIELD(run.data.val)),

@@ -4,8 +4,10 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -25,6 +27,14 @@ struct ConfigKey {
   /// Stores the value; false when type or range do not fit.
   std::function<bool(Configuration&, const ConfigValue&)> set;
   std::function<ConfigValue(const Configuration&)> get;
+  /// What a run had whose manifest was written before the key existed; nothing for keys that were always there.
+  std::optional<ConfigValue> before = {};
+
+  /// The key as one that came later, with what was in its place before.
+  ConfigKey since(ConfigValue value) && {
+    before = std::move(value);
+    return std::move(*this);
+  }
 };
 
 /// All keys of the contract, in its order; keys of one table stand together.

@@ -118,6 +118,7 @@ std::vector<std::string> toggles_in_words(const ModelSpec& spec) {
   words.push_back(fmt::format("{} MLP, ratio {}", name_of(spec.mlp), spec.mlp_ratio));
   if (!spec.bias) words.emplace_back("no biases");
   if (spec.dropout > 0) words.push_back(fmt::format("dropout {}", spec.dropout));
+  if (spec.logit_softcap > 0) words.push_back(fmt::format("logits capped at {}", spec.logit_softcap));
   words.emplace_back(spec.tie_embeddings ? "tied embeddings" : "untied embeddings");
   return words;
 }

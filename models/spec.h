@@ -32,6 +32,7 @@ struct ModelSpec {
   double dropout = 0;
   bool tie_embeddings = true;
   double init_std = 0.02;
+  double logit_softcap = 0;  ///< 0: off, else logits are c · tanh(logit / c)
 
   std::int64_t head_width() const { return width / heads; }
   std::int64_t hidden() const { return static_cast<std::int64_t>(mlp_ratio * static_cast<double>(width) + 0.5); }

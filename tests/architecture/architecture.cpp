@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "tests/architecture/quotes.h"
 #include "tests/architecture/rules.h"
 
 namespace isoloss {
@@ -115,6 +116,29 @@ TEST_CASE("files over 500 lines and folders without a README are found") {
   const House silent;
   fs::remove(silent.root() / "models/README.md");
   CHECK(only_complaint(silent, "models/README.md:1: is missing"));
+}
+
+TEST_CASE("code that the documentation quotes is in the files it names") {
+  for (const std::string& line : stale_quotes(fs::current_path())) FAIL_CHECK(line);
+  CHECK(count_quotes(fs::current_path()) >= 10);  // of the two stories, kernels/operation.md and engine/batch.md
+}
+
+TEST_CASE("a quoted line that has changed, or changed places, is found") {
+  const House house;
+  house.write("engine/run.cpp", "int a;\n  int b;\nint c;\n");
+  const auto with_block = [&](std::string_view block) {
+    house.write("engine/story.md", fmt::format("A story.\n\nFrom `engine/run.cpp`:\n\n```cpp\n{}```\n", block));
+    return stale_quotes(house.root());
+  };
+  CHECK(with_block("int a;\n…\n    int c;\n").empty());
+  CHECK(count_quotes(house.root()) == 1);
+  const auto changed = with_block("int a;\nint d;\n"), turned = with_block("int c;\n\nint a;\n");
+  REQUIRE(changed.size() == 1);
+  CHECK(changed.front() == "engine/story.md:7: engine/run.cpp has no `int d;` there");
+  REQUIRE(turned.size() == 1);
+  CHECK(turned.front() == "engine/story.md:8: engine/run.cpp has no `int a;` there");
+  house.write("engine/story.md", "No quote:\n\n```\nint d;\n```\n");
+  CHECK(count_quotes(house.root()) == 0);
 }
 
 }  // namespace isoloss

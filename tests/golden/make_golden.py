@@ -2,7 +2,7 @@
 """Golden values: loss and every gradient of a tiny model for each toggle, and a 20-step AdamW trajectory, by PyTorch.
 
     python3 -m venv /tmp/venv && /tmp/venv/bin/pip install torch numpy
-    /tmp/venv/bin/python tests/golden/make_golden.py            # rewrites toggles.safetensors, toggles.txt, trajectory.*
+    /tmp/venv/bin/python tests/golden/make_golden.py CASE...    # writes toggles/CASE.safetensors; --all: every case, and trajectory.*
 
 Everything is computed in float64 by an implementation that shares nothing with the engine but the contract. Weights are not stored: both sides
 compute them from `weight()` below. Needed by nobody who builds or tests; only by whoever adds a toggle.
@@ -48,6 +48,7 @@ CASES = {
     "swiglu_no_bias_rms": dict(mlp="swiglu", bias=False, norm="rmsnorm", final_norm="rmsnorm", positions="rope", kv_heads=2),
     "untied": dict(tie_embeddings=False),
     "mlp_ratio": dict(mlp_ratio=3),
+    "logit_softcap": dict(logit_softcap=1.5),
     "dropout": dict(dropout=0.25),
     "dropout_naive": dict(dropout=0.25, attention="naive", kv_heads=2, window=4),
 }
@@ -167,11 +168,14 @@ class Model:
                     x = self.norm(x + branch(x, prefix), s["norm"], prefix + ln)
         x = self.norm(x, s["final_norm"], "transformer.ln_f")
         head = wte if s["tie_embeddings"] else self.param("lm_head.weight", s["vocab"], C)
-        return F.cross_entropy((x @ head.T).reshape(-1, s["vocab"]), targets.reshape(-1))
+        logits = x @ head.T
+        if s.get("logit_softcap"):
+            logits = s["logit_softcap"] * torch.tanh(logits / s["logit_softcap"])
+        return F.cross_entropy(logits.reshape(-1, s["vocab"]), targets.reshape(-1))
 
 
-def write_safetensors(path, tensors):
-    header, blobs, at = {}, [], 0
+def write_safetensors(path, tensors, metadata=None):
+    header, blobs, at = {"__metadata__": metadata} if metadata else {}, [], 0
     for name in sorted(tensors):
         data = np.ascontiguousarray(tensors[name], dtype=np.float64)
         header[name] = {"dtype": "F64", "shape": list(data.shape), "data_offsets": [at, at + data.nbytes]}
@@ -186,21 +190,31 @@ def describe(spec):
     return " ".join(f"model.{key}={str(value).lower()}" for key, value in spec.items())
 
 
-def main():
-    tensors, lines = {}, []
-    for name, change in CASES.items():
-        spec = {**BASE, **change}
-        model = Model(spec)
-        loss = model.loss(step=0)
-        loss.backward()
-        tensors[f"{name}/loss"] = loss.detach().numpy().reshape(1)
-        for parameter, value in model.p.items():
-            # A position's row that no token reached still has a gradient: zero.
-            tensors[f"{name}/{parameter}"] = (value.grad if value.grad is not None else torch.zeros_like(value)).numpy()
-        lines.append(f"{name} {describe(spec)}")
-    write_safetensors(HERE / "toggles.safetensors", tensors)
-    (HERE / "toggles.txt").write_text("\n".join(lines) + "\n")
+def write_case(name):
+    """A file a case, so that two branches that add one each do not meet."""
+    spec = {**BASE, **CASES[name]}
+    model = Model(spec)
+    loss = model.loss(step=0)
+    loss.backward()
+    tensors = {"loss": loss.detach().numpy().reshape(1)}
+    for parameter, value in model.p.items():
+        # A position's row that no token reached still has a gradient: zero.
+        tensors[parameter] = (value.grad if value.grad is not None else torch.zeros_like(value)).numpy()
+    write_safetensors(HERE / f"toggles/{name}.safetensors", tensors, {"model": describe(spec)})
 
+
+def main():
+    everything = sys.argv[1:] == ["--all"]
+    names = list(CASES) if everything else sys.argv[1:]
+    if not names or not set(names) <= set(CASES):
+        sys.exit(f"error: [make_golden.py] expected --all or some of {' '.join(CASES)}, got {' '.join(sys.argv[1:]) or 'nothing'}")
+    for name in names:
+        write_case(name)
+    if everything:
+        write_trajectory()
+
+
+def write_trajectory():
     # The trajectory: warm-up, cosine, decay of matrices only, clipping that really clips.
     spec, steps, lr, warmup, final, clip, decay = {**BASE, "positions": "rope", "kv_heads": 2}, 20, 4e-3, 4, 0.1, 0.5, 0.1
     model = Model(spec)
@@ -227,7 +241,7 @@ def main():
     tensors["losses"], tensors["norms"] = np.array(losses), np.array(norms)
     write_safetensors(HERE / "trajectory.safetensors", tensors)
     (HERE / "trajectory.txt").write_text(describe(spec) + "\n")
-    print(f"{len(CASES)} cases; trajectory loss {losses[0]:.4f} -> {losses[-1]:.4f}, norms {min(norms):.3f} to {max(norms):.3f}")
+    print(f"trajectory loss {losses[0]:.4f} -> {losses[-1]:.4f}, norms {min(norms):.3f} to {max(norms):.3f}")
 
 
 if __name__ == "__main__":

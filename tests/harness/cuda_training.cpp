@@ -28,7 +28,8 @@ constexpr TrainingVariant kVariants[] = {
        spec.norm_position = NormPosition::post, spec.positions = Positions::sinusoidal, spec.mlp = Mlp::gelu;
        spec.window = 5, spec.dropout = 0.1, spec.tie_embeddings = false, spec.bias = false;
      }},
-    {"ReLU², no positions", [](ModelSpec& spec) { spec.mlp = Mlp::relu2, spec.positions = Positions::none; }},
+    {"ReLU², no positions, capped logits",
+     [](ModelSpec& spec) { spec.mlp = Mlp::relu2, spec.positions = Positions::none, spec.logit_softcap = 2; }},
     {"learned positions and RoPE, grouped queries, GELU by tanh", [](ModelSpec& spec) {
        spec.positions = Positions::learned_rope, spec.mlp = Mlp::gelu_tanh;
        spec.width = 48, spec.heads = 6, spec.kv_heads = 2;  // three query heads to a key head

@@ -41,6 +41,41 @@ TEST_CASE("classifier") {
   check_op(chunks);
 }
 
+TEST_CASE("classifier: capped logits") {
+  for (const double cap : {1.5, 30.0}) {
+    CAPTURE(cap);
+    OpCase whole = classifier("padded vocabulary", {2, 9, 21}, 80, 65, 0.5),
+           chunks = classifier("chunks", {2, 150, 4}, 24, 17, 1);
+    whole.attributes.set("softcap", cap);
+    chunks.attributes.set("softcap", cap);
+    chunks.attributes.set("logits_bytes", 1);
+    check_op(whole);
+    check_op(chunks);
+  }
+}
+
+TEST_CASE("classifier: capping inside is the product, softcap, then cross_entropy") {
+  OpCase test = classifier("composition", {2, 40, 30}, 80, 67, 1);
+  const std::vector<Operand> in = operands_of(test, find_op("classifier"));
+  const Attributes cap = {{"cap", 2.0}}, vocab = {{"vocab", 67}};
+  test.attributes.set("softcap", 2.0);
+  LaunchRequest request;
+  request.device = DeviceKind::ref;
+  request.real = DType::f64;
+  const LaunchResult fused = launch_op(find_op("classifier"), test.attributes, {}, in, request);
+  const LaunchResult logits =
+      launch_op(find_op("linear"), {{"activation", 0}, {"transposed", 1}}, {}, {in[0], in[1], {}}, request);
+  const Operand stored{f32({2, 40, 80}), logits.out[0]};
+  const LaunchResult capped = launch_op(find_op("softcap"), cap, {}, {stored}, request);
+  const LaunchResult loss =
+      launch_op(find_op("cross_entropy"), vocab, {}, {{stored.type, capped.out[0]}, in[2]}, request);
+  for (std::size_t row = 0; row < loss.out[0].size(); ++row) {
+    CHECK(fused.out[0][row] == doctest::Approx(loss.out[0][row]).epsilon(1e-13));
+  }
+  CHECK(fused.out[1][0] !=
+        doctest::Approx(launch_op(find_op("classifier"), vocab, {}, in, request).out[1][0]).epsilon(1e-3));
+}
+
 TEST_CASE("classifier: more rows than the logits of one chunk") {
   const OpCase test = classifier("chunks", {2, 300, 2}, 17000, 16777, 1);
   const OpDef& op = find_op("classifier_gradient");
@@ -124,6 +159,17 @@ TEST_CASE("cross_entropy: logits of minus infinity have no probability") {
       .attributes = {{"vocab", 80}},
       .inputs = {{"logits", f32({1, 1, 80}), Fill::values(logits)}, {"targets", i32({1, 1}), Fill::values({75})}}};
   check_large(test);
+}
+
+TEST_CASE("cross_entropy: capped logits") {
+  for (const std::int64_t width : {48, 9000}) {
+    const double vocab = static_cast<double>(width - 7);
+    check_op({.name = fmt::format("{} columns", width),
+              .op = "cross_entropy",
+              .attributes = {{"vocab", vocab}, {"softcap", 5.0}},
+              .inputs = {{"logits", f32({1, 2, width}), Fill::normal(0, 4)},
+                         {"targets", i32({1, 2}), Fill::integers(0, vocab)}}});
+  }
 }
 
 TEST_CASE("cross_entropy") {

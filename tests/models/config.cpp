@@ -353,6 +353,16 @@ precision = "bf16"
   CHECK(to_json(from_json(to_json(sgd, record), record, "m"), record) == to_json(sgd, record));
 }
 
+TEST_CASE("a manifest that is older than a key means what was there before the key") {
+  Configuration capped = load_configuration("nano", {{"model.logit_softcap=30"}});
+  std::string json = to_json(capped, "");
+  CHECK(from_json(json, "", "m").model.logit_softcap == 30);
+  const std::string line = ",\n    \"logit_softcap\": 30.0";
+  REQUIRE(json.find(line) != std::string::npos);
+  json.erase(json.find(line), line.size());
+  CHECK(from_json(json, "", "m").model.logit_softcap == 0);
+}
+
 TEST_CASE("from_json refuses what is no configuration") {
   const std::string json = to_json(load_configuration("nano"), "");
   const auto error = [](const std::string& text) { return error_of([&] { from_json(text, "", "m.json"); }); };

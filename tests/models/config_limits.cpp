@@ -86,8 +86,7 @@ TEST_CASE("a configuration is a regular file of at most 1 MiB") {
 
 TEST_CASE("sizes have an end") {
   const auto error = [](const char* text) { return error_of([&] { load_configuration("nano", {{text}}); }); };
-  CHECK(error("model.layers=65536") ==
-        "2 [--set model.layers=65536] expected an integer from 1 to 10000, got 65536");
+  CHECK(error("model.layers=65536") == "2 [--set model.layers=65536] expected an integer from 1 to 10000, got 65536");
   CHECK(error("model.layers=10000").empty());
   for (const char* text : {"model.heads=65537", "model.width=16777217", "model.context=16777217",
                            "model.vocab=2147483648", "run.batch_tokens=2147483648", "run.steps=2147483648"}) {

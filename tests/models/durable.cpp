@@ -43,7 +43,13 @@ class Disk {
       CHECK_MESSAGE(unnamed_.empty(), "an earlier name is not on disk yet");
       CHECK_MESSAGE(!unwritten_.contains(run_ / "log.jsonl"), "a line of log.jsonl is not on disk yet");
       CHECK_MESSAGE(!unwritten_.contains(run_ / "eval.jsonl"), "a line of eval.jsonl is not on disk yet");
-      if (call.name == "remove") return;
+      if (call.name == "remove") {
+        const fs::path checkpoint = call.path.parent_path();  // "checkpoints/step_00000005" of one of its files
+        const bool whole = checkpoint.parent_path() == run_ / "checkpoints" && checkpoint.extension() != ".tmp";
+        CHECK_MESSAGE(!whole, "a checkpoint is taken apart under its own name");
+        return;
+      }
+      if (call.to.extension() == ".tmp") return;  // to be removed: nothing relies on that name
       for (const fs::path& path : unwritten_) {
         const bool below = path == call.path || path.parent_path() == call.path;
         CHECK_MESSAGE(!below, path.string() << " is named before its content is on disk");

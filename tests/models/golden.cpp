@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <sstream>
@@ -25,7 +26,7 @@ constexpr std::int64_t kRows = 3;
 constexpr std::uint64_t kSeed = 7;
 
 struct GoldenCase {
-  std::string name;
+  std::filesystem::path file;
   ModelSpec spec;
 };
 
@@ -36,27 +37,26 @@ ConfigValue value_of(const ConfigKey& key, const std::string& text) {
   return static_cast<std::int64_t>(std::stoll(text));
 }
 
-/// "name model.key=value …", one case a line; for the trajectory without the name.
-GoldenCase parse_case(const std::string& line, bool named) {
+/// "model.key=value …".
+ModelSpec parse_spec(const std::string& line) {
   std::istringstream in(line);
-  GoldenCase golden;
-  if (named) in >> golden.name;
   Configuration configuration;
   for (std::string word; in >> word;) {
     const auto equals = word.find('=');
     const ConfigKey& key = find_config_key(word.substr(0, equals), "golden");
     REQUIRE(key.set(configuration, value_of(key, word.substr(equals + 1))));
   }
-  golden.spec = configuration.model;
-  golden.spec.validate();
-  return golden;
+  configuration.model.validate();
+  return configuration.model;
 }
 
+/// A file a case; its metadata say which model it is of.
 std::vector<GoldenCase> golden_cases() {
-  std::ifstream file("tests/golden/toggles.txt");
   std::vector<GoldenCase> cases;
-  for (std::string line; std::getline(file, line);) cases.push_back(parse_case(line, true));
-  REQUIRE(cases.size() >= 25);
+  for (const auto& entry : std::filesystem::directory_iterator("tests/golden/toggles")) {
+    cases.push_back({entry.path(), parse_spec(SafetensorsFile(entry.path()).metadata().at("model"))});
+  }
+  REQUIRE(cases.size() >= 26);
   return cases;
 }
 
@@ -118,8 +118,8 @@ double relative_error(const T* got, const std::vector<double>& wanted) {
 /// The relative error of the loss and of each gradient of a case, by name. Also checks what has no tolerance: that the
 /// model has exactly PyTorch's parameters, and that padding rows have no gradient.
 template <class T>
-std::map<std::string, double> errors_of(const GoldenCase& golden, const SafetensorsFile& file, DeviceKind device,
-                                        int nudge = 0) {
+std::map<std::string, double> errors_of(const GoldenCase& golden, DeviceKind device, int nudge = 0) {
+  const SafetensorsFile file(golden.file);
   ParameterStore store(dtype_of<T>);
   Graph graph = training_graph(golden.spec, store, kRows, 1, dtype_of<T>);
   store.lay_out();
@@ -132,15 +132,13 @@ std::map<std::string, double> errors_of(const GoldenCase& golden, const Safetens
   state.seed = kSeed;
   executor.run(state);
   std::map<std::string, double> errors;
-  errors["loss"] = relative_error(executor.tensor("lm_head.loss").as<T>(), stored(file, golden.name + "/loss"));
+  errors["loss"] = relative_error(executor.tensor("lm_head.loss").as<T>(), stored(file, "loss"));
   for (const ParameterInfo& info : store.all()) {
     const T* gradient = store.gradient(info.name).template as<T>();
-    errors[info.name] = relative_error(gradient, stored(file, golden.name + "/" + info.name));
+    errors[info.name] = relative_error(gradient, stored(file, info.name));
     CHECK(std::all_of(gradient + info.used(), gradient + info.count(), [](T value) { return value == 0; }));
   }
-  const auto in_file = std::count_if(file.tensors().begin(), file.tensors().end(),
-                                     [&](const auto& tensor) { return tensor.name.starts_with(golden.name + "/"); });
-  CHECK(static_cast<std::size_t>(in_file) == errors.size());
+  CHECK(file.tensors().size() == errors.size());
   return errors;
 }
 
@@ -148,10 +146,9 @@ std::map<std::string, double> errors_of(const GoldenCase& golden, const Safetens
 
 // Both sides compute in double; what differs is the order of sums, some 1e-15 of each term, over a few hundred terms.
 TEST_CASE("ref in double: loss and every gradient equal PyTorch's for each toggle") {
-  const SafetensorsFile file("tests/golden/toggles.safetensors");
   for (const GoldenCase& golden : golden_cases()) {
-    CAPTURE(golden.name);
-    for (const auto& error : errors_of<double>(golden, file, DeviceKind::ref)) {
+    CAPTURE(golden.file);
+    for (const auto& error : errors_of<double>(golden, DeviceKind::ref)) {
       CAPTURE(error.first);
       CHECK(error.second < 1e-11);
     }
@@ -163,19 +160,18 @@ TEST_CASE("ref in double: loss and every gradient equal PyTorch's for each toggl
 // is the worst of all, from weights as they are and one rounding to either side, and the multiple is 2. A wrong term
 // would show as 1e-2 and more: 1e-3 bounds the plain error itself.
 TEST_CASE("cpu in float: loss and every gradient as near to PyTorch's as plain loops in float come") {
-  const SafetensorsFile file("tests/golden/toggles.safetensors");
   double plain = 0;
   for (const GoldenCase& golden : golden_cases()) {
     for (const int nudge : {-1, 0, 1}) {
-      for (const auto& [name, error] : errors_of<float>(golden, file, DeviceKind::ref, nudge)) {
+      for (const auto& [name, error] : errors_of<float>(golden, DeviceKind::ref, nudge)) {
         if (!(error <= plain)) plain = error;
       }
     }
   }
   CHECK(plain < 1e-3);
   for (const GoldenCase& golden : golden_cases()) {
-    CAPTURE(golden.name);
-    for (const auto& error : errors_of<float>(golden, file, DeviceKind::cpu)) {
+    CAPTURE(golden.file);
+    for (const auto& error : errors_of<float>(golden, DeviceKind::cpu)) {
       CAPTURE(error.first);
       CHECK(error.second < 2 * plain);
     }
@@ -186,7 +182,7 @@ TEST_CASE("20 steps of AdamW with warm-up, cosine, clipping and decay follow PyT
   std::ifstream text("tests/golden/trajectory.txt");
   std::string line;
   std::getline(text, line);
-  const ModelSpec spec = parse_case(line, false).spec;
+  const ModelSpec spec = parse_spec(line);
   const SafetensorsFile file("tests/golden/trajectory.safetensors");
   const std::vector<double> losses = stored(file, "losses"), norms = stored(file, "norms");
   OptimizerConfig optimizer_config;

@@ -46,6 +46,8 @@ const std::vector<std::vector<Setting>>& toggles() {
       {{"no dropout", [](ModelSpec& s) { s.dropout = 0; }}, {"dropout", [](ModelSpec& s) { s.dropout = 0.2; }}},
       {{"tied", [](ModelSpec& s) { s.tie_embeddings = true; }},
        {"untied", [](ModelSpec& s) { s.tie_embeddings = false; }}},
+      {{"logits as they come", [](ModelSpec& s) { s.logit_softcap = 0; }},
+       {"capped logits", [](ModelSpec& s) { s.logit_softcap = 3; }}},
   };
   return all;
 }

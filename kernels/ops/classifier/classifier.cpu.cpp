@@ -7,6 +7,7 @@
 #include "kernels/base/parallel.h"
 #include "kernels/cpu/elementwise.h"
 #include "kernels/cpu/gemm.h"
+#include "kernels/ops/softcap/softcap_vec.h"
 
 namespace isoloss {
 
@@ -34,13 +35,28 @@ float largest_of(const float* logits, std::int64_t vocab) {
   return most;
 }
 
-/// Σ exp(logit - largest); the terms go to `terms` unless that is null. NaN anywhere makes the sum NaN.
-float sum_of_exponentials(const float* logits, std::int64_t vocab, float largest, float* terms) {
+/// Logits as they come. What a second pass over a row wants is the exponential, which is dear.
+struct AsTheyCome {
+  static constexpr bool kKeepsLogit = false;
+  explicit AsTheyCome(float) {}
+  Vec operator()(Vec logit) const { return logit; }
+};
+
+/// Logits under a soft cap, whose slope a second pass takes from the capped logit.
+struct Capped : VecSoftcap {
+  static constexpr bool kKeepsLogit = true;
+  using VecSoftcap::VecSoftcap;
+};
+
+/// Σ exp(logit - largest); the terms, or what logits have become, go to `kept` unless that is null. NaN anywhere makes
+/// the sum NaN.
+template <class Map>
+float sum_of_exponentials(const float* logits, std::int64_t vocab, float largest, const Map& map, float* kept) {
   Vec sums[kLanes];
   std::fill(std::begin(sums), std::end(sums), Vec(0.0f));
   const auto add = [&](std::int64_t v, Vec& sum, auto lanes) {
-    const Vec term = exp(load(logits + v, lanes) - largest);
-    if (terms != nullptr) store(term, terms + v, lanes);
+    const Vec logit = map(load(logits + v, lanes)), term = exp(logit - largest);
+    if (kept != nullptr) store(Map::kKeepsLogit ? logit : term, kept + v, lanes);
     sum += zero_beyond(term, lanes);
   };
   std::int64_t v = 0;
@@ -53,16 +69,26 @@ float sum_of_exponentials(const float* logits, std::int64_t vocab, float largest
 
 /// Loss of one row of `logits` [V]; with `gradient` [V] also d(loss · factor) / d(logits), which may be the same array.
 /// The row is read from memory once; later passes find it in the second-level cache.
-float row_loss(const float* logits, std::int64_t vocab, std::int32_t target, float factor, float* gradient) {
+template <class Map>
+float row_loss(const float* logits, std::int64_t vocab, std::int32_t target, float factor, const Map& map,
+               float* gradient) {
   const bool valid = target >= 0 && target < vocab;
-  const float target_logit = valid ? logits[target] : std::numeric_limits<float>::quiet_NaN();
-  const float largest = largest_of(logits, vocab);
-  const float sum = sum_of_exponentials(logits, vocab, largest, gradient);
+  const float target_logit = valid ? map(logits[target])[0] : std::numeric_limits<float>::quiet_NaN();
+  const float largest = map(largest_of(logits, vocab))[0];  // every map rises
+  const float sum = sum_of_exponentials(logits, vocab, largest, map, gradient);
   if (gradient != nullptr) {
     const Vec share(factor / sum);
-    for_each_vec(0, vocab,
-                 [&](std::int64_t v, auto lanes) { store(load(gradient + v, lanes) * share, gradient + v, lanes); });
-    if (valid) gradient[target] = (std::exp(target_logit - largest) / sum - 1.0f) * factor;
+    float slope = 1;
+    for_each_vec(0, vocab, [&](std::int64_t v, auto lanes) {
+      const Vec kept = load(gradient + v, lanes);
+      if constexpr (Map::kKeepsLogit) {
+        store(exp(kept - largest) * share * map.slope(kept), gradient + v, lanes);
+      } else {
+        store(kept * share, gradient + v, lanes);
+      }
+    });
+    if constexpr (Map::kKeepsLogit) slope = map.slope(target_logit)[0];
+    if (valid) gradient[target] = (std::exp(target_logit - largest) / sum - 1.0f) * factor * slope;
   }
   return std::log(sum) + largest - target_logit;
 }
@@ -70,17 +96,29 @@ float row_loss(const float* logits, std::int64_t vocab, std::int32_t target, flo
 /// Rows of logits a task should have, so that a task is worth its start.
 constexpr std::int64_t kLogitsPerTask = 16384;
 
+template <class Map>
 void losses_of_rows(const float* logits, std::int64_t width, std::int64_t rows, std::int64_t vocab,
-                    const std::int32_t* targets, float factor, float* losses, float* gradients) {
+                    const std::int32_t* targets, float factor, const Map& map, float* losses, float* gradients) {
   const std::int64_t grain = std::max<std::int64_t>(1, kLogitsPerTask / vocab);
   parallel_for(rows, grain, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t row = begin; row < end; ++row) {
       float* const gradient = gradients != nullptr ? gradients + row * width : nullptr;
-      const float loss = row_loss(logits + row * width, vocab, targets[row], factor, gradient);
+      const float loss = row_loss(logits + row * width, vocab, targets[row], factor, map, gradient);
       if (losses != nullptr) losses[row] = loss;
       if (gradient != nullptr) std::fill(gradient + vocab, gradient + width, 0.0f);
     }
   });
+}
+
+/// body(map): what the attributes say happens to logits.
+template <class Body>
+void with_logit_map(const Attributes& attributes, Body&& body) {
+  const auto cap = static_cast<float>(logit_softcap(attributes));
+  if (cap > 0) {
+    body(Capped(cap));
+  } else {
+    body(AsTheyCome(cap));
+  }
 }
 
 struct Sizes {
@@ -124,8 +162,10 @@ void classify(DeviceContext& context, const OpCall& call, Mode dx_mode, Mode dw_
           .c = logits,
           .ldc = size.width},
          scratch);
-    losses_of_rows(logits, size.width, rows, size.vocab, targets + row, factor, losses + row,
-                   gradient ? logits : nullptr);
+    with_logit_map(call.attributes, [&](const auto& map) {
+      losses_of_rows(logits, size.width, rows, size.vocab, targets + row, factor, map, losses + row,
+                     gradient ? logits : nullptr);
+    });
     if (dx_mode != Mode::skip) {
       gemm({.m = rows,
             .n = size.features,
@@ -196,8 +236,10 @@ void cross_entropy_cpu(DeviceContext& context, const OpCall& call) {
   if (call.in[kLogits].type.dtype != DType::f32) return cross_entropy_ref(context, call);
   const Shape& shape = call.in[kLogits].shape();
   auto* losses = call.out[kLosses].as<float>();
-  losses_of_rows(call.in[kLogits].as<float>(), shape[-1], shape.rows(), call.attributes.integer("vocab"),
-                 call.in[kTargets].as<std::int32_t>(), 1.0f, losses, nullptr);
+  with_logit_map(call.attributes, [&](const auto& map) {
+    losses_of_rows(call.in[kLogits].as<float>(), shape[-1], shape.rows(), call.attributes.integer("vocab"),
+                   call.in[kTargets].as<std::int32_t>(), 1.0f, map, losses, nullptr);
+  });
   *call.out[kLoss].as<float>() = mean_loss(losses, shape.rows());
 }
 
@@ -206,8 +248,10 @@ void cross_entropy_backward_cpu(DeviceContext& context, const OpCall& call) {
   if (call.in[kLogits].type.dtype != DType::f32) return cross_entropy_backward_ref(context, call);
   const Shape& shape = call.in[kLogits].shape();
   const auto factor = static_cast<float>(gradient_scale(call.attributes) / static_cast<double>(shape.rows()));
-  losses_of_rows(call.in[kLogits].as<float>(), shape[-1], shape.rows(), call.attributes.integer("vocab"),
-                 call.in[kTargets].as<std::int32_t>(), factor, nullptr, call.out[kDlogits].as<float>());
+  with_logit_map(call.attributes, [&](const auto& map) {
+    losses_of_rows(call.in[kLogits].as<float>(), shape[-1], shape.rows(), call.attributes.integer("vocab"),
+                   call.in[kTargets].as<std::int32_t>(), factor, map, nullptr, call.out[kDlogits].as<float>());
+  });
 }
 
 }  // namespace isoloss

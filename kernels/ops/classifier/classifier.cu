@@ -4,6 +4,7 @@
 #include "kernels/cuda/reduce.cuh"
 #include "kernels/ops/classifier/classifier.h"
 #include "kernels/ops/classifier/classifier_cuda.h"
+#include "kernels/ops/softcap/softcap.cuh"
 
 namespace isoloss {
 
@@ -11,9 +12,16 @@ namespace {
 
 constexpr int kThreads = 512;
 constexpr std::size_t kMostHeld = 110 * 1024;  // of a row in shared memory: two blocks fit a multiprocessor of sm_90
-constexpr float kLog2E = 1.4426950408889634f, kLn2 = 0.6931471805599453f;
+constexpr float kLn2 = 0.6931471805599453f;
 
-template <class T>
+/// Logits as they come.
+struct AsTheyCome {
+  DEVICE float operator()(float logit) const { return logit; }
+  DEVICE float slope(float) const { return 1.0f; }
+};
+
+/// Map: what happens to a logit before it counts, AsTheyCome or DeviceSoftcap.
+template <class T, class Map>
 struct RowArguments {
   const T* logits;  ///< [rows, width]
   T* gradient;      ///< may be logits; null: not wanted
@@ -21,6 +29,7 @@ struct RowArguments {
   float* losses;  ///< null: not wanted
   int vocab, width;
   float factor;
+  Map map;
 };
 
 /// What one thread has seen of a row: its largest logit and the sum of 2^(logit · log2(e) - shift), where shift belongs
@@ -33,10 +42,10 @@ struct Partial {
 DEVICE float finite_shift(float largest) { return largest == -INFINITY ? 0.0f : largest * kLog2E; }
 
 /// Adds a pack. The maximum drops a NaN, but its exponential is in the sum.
-template <class T, int n>
-DEVICE void add_pack(Partial& own, const Pack<T, n>& pack, int at, int vocab) {
+template <class T, int n, class Map>
+DEVICE void add_pack(Partial& own, const Pack<T, n>& pack, int at, int vocab, const Map& map) {
   float value[n];
-  UNROLL for (int i = 0; i < n; ++i) value[i] = pack.get(i);
+  UNROLL for (int i = 0; i < n; ++i) value[i] = map(pack.get(i));
   if (at + n > vocab) {  // the last columns are padding
     UNROLL for (int i = 0; i < n; ++i) value[i] = at + i < vocab ? value[i] : -INFINITY;
   }
@@ -49,8 +58,8 @@ DEVICE void add_pack(Partial& own, const Pack<T, n>& pack, int at, int vocab) {
 
 /// A block a row. `held`: the row lies in shared memory from its one read to its one write, and every thread works on
 /// what it has copied itself; else it is read twice, the second time mostly from the cache.
-template <class T, int n, bool held>
-__global__ void __launch_bounds__(kThreads, 2) row_loss(const __grid_constant__ RowArguments<T> p) {
+template <class T, int n, bool held, class Map>
+__global__ void __launch_bounds__(kThreads, 2) row_loss(const __grid_constant__ RowArguments<T, Map> p) {
   using Lanes = Pack<T, n>;
   DYNAMIC_SHARED(T, copy);  // [width] where held
   const std::int64_t row = blockIdx.x;
@@ -65,13 +74,13 @@ __global__ void __launch_bounds__(kThreads, 2) row_loss(const __grid_constant__ 
   }
   const std::int32_t target = p.targets[row];
   const bool valid = target >= 0 && target < p.vocab;
-  const float of_target = valid ? to_float(logits[target]) : 0.0f;
+  const float of_target = valid ? p.map(to_float(logits[target])) : 0.0f;
   const T* const from = held ? copy : logits;
   Partial own;
   if constexpr (held) wait_copies<1>();
-  for (int v = first; v < half; v += step) add_pack(own, Lanes::load(from + v), v, p.vocab);
+  for (int v = first; v < half; v += step) add_pack(own, Lanes::load(from + v), v, p.vocab, p.map);
   if constexpr (held) wait_copies<0>();
-  for (int v = half; v < p.vocab; v += step) add_pack(own, Lanes::load(from + v), v, p.vocab);
+  for (int v = half; v < p.vocab; v += step) add_pack(own, Lanes::load(from + v), v, p.vocab, p.map);
   const float largest = row_max(own.largest), shift = finite_shift(largest);
   const float sum = row_sum(own.sum * exp2_approx(own.shift - shift));
   if (threadIdx.x == 0 && p.losses != nullptr) {
@@ -85,10 +94,13 @@ __global__ void __launch_bounds__(kThreads, 2) row_loss(const __grid_constant__ 
   for (int v = first; v < p.width; v += step) {
     const Lanes pack = Lanes::load(from + v);
     float value[n];
-    UNROLL for (int i = 0; i < n; ++i) value[i] = exp2_approx(fmaf(pack.get(i), kLog2E, -shift)) * scale;
+    float logit[n];
+    UNROLL for (int i = 0; i < n; ++i) logit[i] = p.map(pack.get(i));
+    UNROLL for (int i = 0; i < n; ++i) value[i] = exp2_approx(fmaf(logit[i], kLog2E, -shift)) * scale;
     if (target >= v && target < v + n) {
       UNROLL for (int i = 0; i < n; ++i) value[i] -= v + i == target ? p.factor : 0.0f;
     }
+    UNROLL for (int i = 0; i < n; ++i) value[i] *= p.map.slope(logit[i]);
     if (v + n > p.vocab) {
       UNROLL for (int i = 0; i < n; ++i) value[i] = v + i < p.vocab ? value[i] : 0.0f;
     }
@@ -103,23 +115,55 @@ __global__ void __launch_bounds__(kThreads) mean_of(float* mean, const float* lo
   if (threadIdx.x == 0) *mean = static_cast<float>(sum / static_cast<double>(rows));
 }
 
-template <class T>
-void launch_rows(DeviceContext& context, const RowArguments<T>& arguments, std::int64_t rows) {
+template <class T, class Map>
+void launch_rows(DeviceContext& context, const RowArguments<T, Map>& arguments, std::int64_t rows) {
   const std::size_t bytes = static_cast<std::size_t>(arguments.width) * sizeof(T);
   const auto run = [&](auto n, auto held) {
     // Eight packs a thread and more, so that small vocabularies do not make threads idle.
     const std::int64_t threads = blocks_for(blocks_for(arguments.width, n() * 8), kWarp) * kWarp;
-    launch(context, row_loss<T, n(), held()>, static_cast<unsigned>(rows),
+    launch(context, row_loss<T, n(), held(), Map>, static_cast<unsigned>(rows),
            static_cast<unsigned>(threads < kThreads ? threads : kThreads), held() ? bytes : 0, arguments);
   };
   constexpr std::integral_constant<int, kPack<T>> kWhole{};
   if (arguments.width % kPack<T> != 0) {
     run(std::integral_constant<int, 1>{}, std::false_type{});
-  } else if (bytes <= kMostHeld && bytes <= most_shared(row_loss<T, kPack<T>, true>)) {
+  } else if (bytes <= kMostHeld && bytes <= most_shared(row_loss<T, kPack<T>, true, Map>)) {
     run(kWhole, std::true_type{});
   } else {
     run(kWhole, std::false_type{});
   }
+}
+
+/// body(map): what the attributes say happens to logits.
+template <class Body>
+void with_logit_map(const Attributes& attributes, Body&& body) {
+  const auto cap = static_cast<float>(logit_softcap(attributes));
+  if (cap > 0) {
+    body(DeviceSoftcap{cap, 1.0f / cap});
+  } else {
+    body(AsTheyCome{});
+  }
+}
+
+/// The same of the arguments as they are told, but for the map.
+template <class T>
+struct Rows {
+  const T* logits;
+  T* gradient;
+  const std::int32_t* targets;
+  float* losses;
+  std::int64_t vocab, width;
+  double factor;
+};
+
+template <class T>
+void launch_rows(DeviceContext& context, const Attributes& attributes, const Rows<T>& rows, std::int64_t count) {
+  with_logit_map(attributes, [&]<class Map>(const Map& map) {
+    launch_rows<T, Map>(context,
+                        {rows.logits, rows.gradient, rows.targets, rows.losses, static_cast<int>(rows.vocab),
+                         static_cast<int>(rows.width), static_cast<float>(rows.factor), map},
+                        count);
+  });
 }
 
 void launch_mean(DeviceContext& context, const Tensor& loss, const Tensor& losses) {
@@ -148,14 +192,14 @@ void classify(DeviceContext& context, const OpCall& call, const Tensor& dx, cons
     forward.c = {.data = logits, .row = width};
     forward.tf32 = cuda.tf32;
     cuda.device->matmul(forward, cuda.stream);
-    launch_rows<T>(context,
+    launch_rows<T>(context, call.attributes,
                    {.logits = logits,
                     .gradient = dx || dw ? logits : nullptr,
                     .targets = call.in[kTargets].as<std::int32_t>() + first,
                     .losses = call.out[kLosses].as<float>() + first,
-                    .vocab = static_cast<int>(vocab),
-                    .width = static_cast<int>(width),
-                    .factor = static_cast<float>(gradient_scale(call.attributes) / static_cast<double>(rows))},
+                    .vocab = vocab,
+                    .width = width,
+                    .factor = gradient_scale(call.attributes) / static_cast<double>(rows)},
                    here);
     if (dx) {
       Matmul product{.m = here, .n = features, .k = width, .operands = dtype, .result = dtype};
@@ -194,13 +238,13 @@ void cross_entropy_cuda(DeviceContext& context, const OpCall& call) {
   using namespace cross_entropy_ports;
   const Tensor& logits = call.in[kLogits];
   with_real(logits.type.dtype, [&]<class T>(T) {
-    launch_rows<T>(context,
+    launch_rows<T>(context, call.attributes,
                    {.logits = logits.as<T>(),
                     .gradient = nullptr,
                     .targets = call.in[kTargets].as<std::int32_t>(),
                     .losses = call.out[kLosses].as<float>(),
-                    .vocab = static_cast<int>(call.attributes.integer("vocab")),
-                    .width = static_cast<int>(logits.shape()[-1]),
+                    .vocab = call.attributes.integer("vocab"),
+                    .width = logits.shape()[-1],
                     .factor = 0},
                    logits.shape().rows());
   });
@@ -212,14 +256,14 @@ void cross_entropy_backward_cuda(DeviceContext& context, const OpCall& call) {
   const Tensor& logits = call.in[kLogits];
   const std::int64_t rows = logits.shape().rows();
   with_real(logits.type.dtype, [&]<class T>(T) {
-    launch_rows<T>(context,
+    launch_rows<T>(context, call.attributes,
                    {.logits = logits.as<T>(),
                     .gradient = call.out[kDlogits].as<T>(),
                     .targets = call.in[kTargets].as<std::int32_t>(),
                     .losses = nullptr,
-                    .vocab = static_cast<int>(call.attributes.integer("vocab")),
-                    .width = static_cast<int>(logits.shape()[-1]),
-                    .factor = static_cast<float>(gradient_scale(call.attributes) / static_cast<double>(rows))},
+                    .vocab = call.attributes.integer("vocab"),
+                    .width = logits.shape()[-1],
+                    .factor = gradient_scale(call.attributes) / static_cast<double>(rows)},
                    rows);
   });
 }

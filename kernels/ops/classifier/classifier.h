@@ -9,16 +9,18 @@
 //   cross_entropy           logits [...,V'], targets [...]     -> losses [N], loss [1]
 //   cross_entropy_backward  the same                           -> dlogits like logits, may take their place
 //
-// losses[i] = log Σ_v exp(logit[i,v]) - logit[i,target]; loss = their mean, summed one after the other in double.
-// A target outside [0, V) makes its loss NaN. classifier_gradient stands in the place of classifier in a training
-// graph; classifier followed by nothing is the product and cross_entropy its unfused composition's second half.
+// losses[i] = log Σ_v exp(logit[i,v]) - logit[i,target], where softcap > 0 with the logits capped first (softcap.h);
+// loss = their mean, summed one after the other in double. A target outside [0, V) makes its loss NaN.
+// classifier_gradient stands in the place of classifier in a training graph; classifier followed by nothing is the
+// product and cross_entropy its unfused composition's second half.
 //
-// Attributes: vocab (V); scale (default 1) multiplies the gradients, not the loss: 1 / micro-batches.
+// Attributes: vocab (V); scale (default 1) multiplies the gradients, not the loss: 1 / micro-batches. softcap (default
+// 0: off) bounds the logits; gradients go through it, so dlogits are those of the logits as they came.
 // On cuda logits_bytes (default 2^30) bounds the logits that stand in memory at a time.
 // Padding rows of dw are zero (written) or unchanged (accumulated), padding columns of dlogits zero.
 // The padding rows of w must be finite: on cuda they meet the zero gradients of their columns.
 // FLOPs: 2·N·V·C for the logits and for each of dx, dw; 4 a logit forward (subtract, exp, sum, maximum), 3 more for its
-// gradient. Bytes: every operand once (the logits of the fused op are not an operand).
+// gradient; a cap as in softcap.h. Bytes: every operand once (the logits of the fused op are not an operand).
 // Scratch: the logits of a chunk of rows and, on cpu, the packed panels of the products (gemm.h).
 #pragma once
 
@@ -54,6 +56,11 @@ std::size_t classifier_cpu_scratch(const OpTypes& types, int threads, bool gradi
 
 inline double gradient_scale(const Attributes& attributes) {
   return attributes.has("scale") ? attributes.real("scale") : 1.0;
+}
+
+/// The attribute softcap, 0 where logits are not capped.
+inline double logit_softcap(const Attributes& attributes) {
+  return attributes.has("softcap") ? attributes.real("softcap") : 0.0;
 }
 
 /// Mean of `losses` [rows], summed in order in double: exact enough for any batch, and the same on every device.

@@ -4,6 +4,7 @@
 
 #include "kernels/core/rules.h"
 #include "kernels/ops/classifier/classifier_cuda.h"
+#include "kernels/ops/softcap/softcap.h"
 
 namespace isoloss {
 
@@ -13,6 +14,8 @@ namespace {
 void check_vocab(std::string_view op, const Attributes& attributes, std::int64_t width) {
   const std::int64_t vocab = attributes.integer("vocab");
   expect(vocab >= 1 && vocab <= width, op, fmt::format("vocab in 1 … {}", width), fmt::format("{}", vocab));
+  const double cap = logit_softcap(attributes);
+  expect(cap >= 0 && std::isfinite(cap), op, "a finite softcap of at least 0", fmt::format("{:g}", cap));
 }
 
 /// targets, one for each row of `like` (x or logits).
@@ -67,6 +70,12 @@ std::vector<TensorType> infer_cross_entropy_backward(const OpTypes& types) {
 
 constexpr double kLossFlops = 4, kGradientFlops = 3;  // a logit; see classifier.h
 
+double flops_a_logit(const Attributes& attributes, bool gradient) {
+  const bool capped = logit_softcap(attributes) > 0;
+  return kLossFlops + (capped ? kSoftcapFlops : 0) +
+         (gradient ? kGradientFlops + (capped ? kSoftcapSlopeFlops : 0) : 0);
+}
+
 double logits_of(const Shape& rows_of, const Attributes& attributes) {
   return static_cast<double>(rows_of.rows()) * attributes.real("vocab");
 }
@@ -77,7 +86,7 @@ Cost classifier_cost(const OpTypes& types, std::span<const Mode> mode, bool dx, 
                products = 1.0 + static_cast<double>(dx) + static_cast<double>(dw);
   Cost cost;
   cost.matmul_flops = 2 * logits * static_cast<double>(x[-1]) * products;
-  cost.flops = cost.matmul_flops + logits * (kLossFlops + (dx || dw ? kGradientFlops : 0));
+  cost.flops = cost.matmul_flops + logits * flops_a_logit(types.attributes, dx || dw);
   cost.bytes = operand_bytes(types, mode);
   return cost;
 }
@@ -94,7 +103,7 @@ Cost cost_gradient(const OpTypes& types, std::span<const Mode> mode) {
 template <bool backward>
 Cost cost_cross_entropy(const OpTypes& types, std::span<const Mode> mode) {
   const double logits = logits_of(types.in[cross_entropy_ports::kLogits].shape, types.attributes);
-  return {.flops = logits * (kLossFlops + (backward ? kGradientFlops : 0)),
+  return {.flops = logits * flops_a_logit(types.attributes, backward),
           .matmul_flops = 0,
           .bytes = operand_bytes(types, mode)};
 }

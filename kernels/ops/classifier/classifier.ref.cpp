@@ -5,26 +5,35 @@
 #include <vector>
 
 #include "kernels/core/reference.h"
+#include "kernels/ops/softcap/softcap.h"
 
 namespace isoloss {
 
 namespace {
 
 /// Loss of one row of `logits` [V]; with `gradient` [V] also d(loss · factor) / d(logits), which may be the same array.
+/// `cap` > 0 caps the logits first.
 template <class T>
-T row_loss(const T* logits, std::int64_t vocab, std::int32_t target, T factor, T* gradient) {
+T row_loss(const T* logits, std::int64_t vocab, std::int32_t target, T factor, T cap, T* gradient) {
   const bool valid = target >= 0 && target < vocab;
-  T largest = logits[0];
-  for (std::int64_t v = 1; v < vocab; ++v) largest = largest < logits[v] ? logits[v] : largest;
+  const auto logit = [&](std::int64_t v) { return cap > 0 ? softcap(logits[v], cap) : logits[v]; };
+  T largest = logit(0);
+  for (std::int64_t v = 1; v < vocab; ++v) largest = largest < logit(v) ? logit(v) : largest;
   T sum = 0;
-  for (std::int64_t v = 0; v < vocab; ++v) sum += std::exp(logits[v] - largest);
-  const T loss = valid ? std::log(sum) + largest - logits[target] : std::numeric_limits<T>::quiet_NaN();
+  for (std::int64_t v = 0; v < vocab; ++v) sum += std::exp(logit(v) - largest);
+  const T loss = valid ? std::log(sum) + largest - logit(target) : std::numeric_limits<T>::quiet_NaN();
   if (gradient != nullptr) {
     for (std::int64_t v = 0; v < vocab; ++v) {
-      gradient[v] = (std::exp(logits[v] - largest) / sum - (v == target ? T(1) : T(0))) * factor;
+      const T flow = (std::exp(logit(v) - largest) / sum - (v == target ? T(1) : T(0))) * factor;
+      gradient[v] = cap > 0 ? flow * softcap_slope(logit(v), cap) : flow;
     }
   }
   return loss;
+}
+
+template <class T>
+T cap_of(const OpCall& call) {
+  return static_cast<T>(logit_softcap(call.attributes));
 }
 
 /// Both halves of the fused op: with no dx and dw wanted it is the forward op.
@@ -50,7 +59,7 @@ void classify(const OpCall& call, Mode dx_mode, Mode dw_mode) {
       for (std::int64_t c = 0; c < features; ++c) sum += x[row * features + c] * w[v * features + c];
       logits[v] = sum;
     }
-    losses[row] = row_loss(logits, vocab, targets[row], factor, dlogits != nullptr ? logits : nullptr);
+    losses[row] = row_loss(logits, vocab, targets[row], factor, cap_of<T>(call), dlogits != nullptr ? logits : nullptr);
   }
   if (dx != nullptr) {
     for (std::int64_t row = 0; row < rows; ++row) {
@@ -94,7 +103,7 @@ void cross_entropy_ref(DeviceContext&, const OpCall& call) {
     T* losses = call.out[kLosses].as<T>();
     for (std::int64_t row = 0; row < shape.rows(); ++row) {
       losses[row] = row_loss<T>(logits + row * shape[-1], call.attributes.integer("vocab"),
-                                call.in[kTargets].as<std::int32_t>()[row], T(1), nullptr);
+                                call.in[kTargets].as<std::int32_t>()[row], T(1), cap_of<T>(call), nullptr);
     }
     *call.out[kLoss].as<T>() = mean_loss(losses, shape.rows());
   });
@@ -109,7 +118,7 @@ void cross_entropy_backward_ref(DeviceContext&, const OpCall& call) {
     for (std::int64_t row = 0; row < shape.rows(); ++row) {
       T* gradient = call.out[kDlogits].as<T>() + row * width;
       row_loss<T>(call.in[kLogits].as<T>() + row * width, vocab, call.in[kTargets].as<std::int32_t>()[row], factor,
-                  gradient);
+                  cap_of<T>(call), gradient);
       for (std::int64_t v = vocab; v < width; ++v) gradient[v] = 0;
     }
   });

@@ -11,8 +11,8 @@
 #include <memory>
 #include <vector>
 
-#include "gpu/stand_in/runtime.h"
 #include "kernels/core/bf16.h"
+#include "tests/gpu/stand_in/runtime.h"
 
 namespace {
 

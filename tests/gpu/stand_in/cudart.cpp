@@ -18,8 +18,8 @@
 #include <utility>
 #include <vector>
 
-#include "gpu/stand_in/runtime.h"
 #include "kernels/simt/host_device.h"
+#include "tests/gpu/stand_in/runtime.h"
 
 namespace {
 
