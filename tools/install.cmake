@@ -2,6 +2,9 @@
 # where they are themselves (tools/common/shared_files.h), so the prefix can be moved and needs no variables.
 set(isoloss_programs train sweep ceg tokenize evaluate generate bench)
 foreach(program ${isoloss_programs})
+  if(NOT TARGET ${program})
+    continue()
+  endif()
   install(TARGETS ${program} EXPORT isolossPrograms RUNTIME DESTINATION bin COMPONENT ${program})
 endforeach()
 

@@ -33,7 +33,7 @@ class House {
     write("engine/graph.h", "#include \"kernels/core/tensor.h\"\n#include \"data/loader.h\"\n");
     write("models/spec.h", "#include \"engine/graph.h\"\n");
     write("tools/train/main.cpp", "#include \"models/spec.h\"\n#include \"data/tokenizer.h\"\n");
-    write("tools/ceg/curves.h", "#include \"kernels/base/error.h\"\n");
+    write("tools/ceg/input/curves.h", "#include \"kernels/base/error.h\"\n");
     write("kernels/ops/add/add.cu", "#include <cuda_runtime.h>\n");
     write("kernels/gpu/cublaslt.cpp", "#include <cublasLt.h>\n");
   }
@@ -89,6 +89,8 @@ TEST_CASE("includes against the table are found") {
       {"engine/bad.cpp", "  #  include <models/spec.h>\n", "engine/bad.cpp:1: may not include models/spec.h"},
       {"engine/bad.cpp", "#include \"../models/spec.h\"\n", "engine/bad.cpp:1: may not include models/spec.h"},
       {"models/bad.cpp", "#include \"tools/common/program.h\"\n", "models/bad.cpp:1: may not include tools/common"},
+      {"tools/ceg/estimate/bad.h", "#include \"tools/ceg/output/output.h\"\n",
+       "tools/ceg/estimate/bad.h:1: may not include tools/ceg/output/"},
       {"tools/ceg/bad.cpp", "#include \"models/spec.h\"\n", "tools/ceg/bad.cpp:1: may not include models/spec.h"},
       {"tools/train/bad.cpp", "#include \"tests/harness/case.h\"\n", "tools/train/bad.cpp:1: may not include tests/"},
       {"engine/bad.cpp", "#include <cuda_runtime.h>\n", "engine/bad.cpp:1: cuda_runtime.h belongs in"},

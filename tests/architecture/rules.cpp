@@ -37,7 +37,10 @@ const std::vector<Rule>& rules() {
       {"data/", {}},
       {"engine/", {"kernels/", "data/loader.h", "data/shard.h"}},  // the loader is made of shards
       {"models/", {"engine/", "data/meta.h", "data/shard.h"}},     // the vocabulary is the data's
-      {"tools/ceg/", {"tools/common/"}},                           // statistics alone: nothing of the training half
+      {"tools/ceg/input/", {}},                                    // statistics alone: nothing of the training half
+      {"tools/ceg/estimate/", {"tools/ceg/input/"}},
+      {"tools/ceg/output/", {"tools/ceg/estimate/", "tools/ceg/input/"}},
+      {"tools/ceg/", {"tools/common/"}},
       {"tools/", {"kernels/", "data/", "engine/", "models/"}},
       {"tests/", {"kernels/", "data/", "engine/", "models/", "tools/"}},
   };

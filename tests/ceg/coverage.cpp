@@ -8,6 +8,8 @@
 #include "synthetic.h"
 
 using namespace isoloss;
+using namespace isoloss::ceg;
+using namespace isoloss::test;
 using namespace isoloss::test;
 
 namespace {

@@ -7,6 +7,8 @@
 #include "synthetic.h"
 
 using namespace isoloss;
+using namespace isoloss::ceg;
+using namespace isoloss::test;
 using namespace isoloss::test;
 
 namespace {
@@ -32,7 +34,7 @@ std::vector<Run> at_scales(const std::vector<double>& cegs, double noise) {
 
 const ScaleFit& fit_of(const Analysis& analysis) {
   for (const ScaleFit& fit : analysis.scale_fits) {
-    if (fit.variant == "v" && fit.cost == Cost::flops) return fit;
+    if (fit.variant == "v" && fit.cost == CostAxis::flops) return fit;
   }
   throw std::runtime_error("no fit");
 }
@@ -83,7 +85,7 @@ TEST_CASE("the verdict on scale dependence") {
 TEST_CASE("a combination beside the product of its parts, and Shapley values that multiply to it") {
   const Analysis analysis = analyse(subsets({"baseline", "a", "b", "c", "ab", "ac", "bc", "abc"}, 1.1), options_for());
   const auto found = std::find_if(analysis.compositions.begin(), analysis.compositions.end(),
-                                  [](const Composition& c) { return c.variant == "abc" && c.cost == Cost::steps; });
+                                  [](const Composition& c) { return c.variant == "abc" && c.cost == CostAxis::steps; });
   REQUIRE(found != analysis.compositions.end());
   // Interpolation over even steps: a few times 1e-4 of each factor.
   CHECK(found->product == doctest::Approx(2 * 1.5 * 1.2).epsilon(2e-3));
@@ -210,11 +212,11 @@ TEST_CASE("warnings: each for its own cause and for nothing else") {
     runs[3].training_data = "e";
     CHECK(warned(runs, WarningKind::unequal_runs).size() == 1);
     runs = clean;
-    for (Point& point : runs[1].points) *point.cost[static_cast<std::size_t>(Cost::tokens)] *= 2;
+    for (Point& point : runs[1].points) *point.cost[static_cast<std::size_t>(CostAxis::tokens)] *= 2;
     const Analysis analysis = analyse(runs, options_for());
     REQUIRE(texts_of(analysis, WarningKind::unequal_runs).size() == 1);
     for (const Warning& warning : analysis.warnings) {
-      if (warning.kind == WarningKind::unequal_runs) CHECK(warning.cost == Cost::steps);
+      if (warning.kind == WarningKind::unequal_runs) CHECK(warning.cost == CostAxis::steps);
     }
     runs = clean;
     runs[2].points.pop_back();  // a baseline that was cut; where it diverged, that is said elsewhere
@@ -244,13 +246,13 @@ TEST_CASE("warnings: each for its own cause and for nothing else") {
   }
   SUBCASE("what only some evaluations carry: a cost, blocks, a place on the grid") {
     auto runs = clean;
-    runs[1].points.back().cost[static_cast<std::size_t>(Cost::flops)].reset();
+    runs[1].points.back().cost[static_cast<std::size_t>(CostAxis::flops)].reset();
     const Analysis analysis = analyse(runs, options_for());
     REQUIRE(texts_of(analysis, WarningKind::gaps).size() == 1);
     CHECK(texts_of(analysis, WarningKind::gaps)[0] ==
           "scale `default`: 1 of 40 evaluations of `v` seed 0 have no `flops` and are left out on that axis");
     for (const Warning& warning : analysis.warnings) {
-      if (warning.kind == WarningKind::gaps) CHECK(warning.cost == Cost::flops);
+      if (warning.kind == WarningKind::gaps) CHECK(warning.cost == CostAxis::flops);
     }
     runs = clean;
     for (Run& run : runs) {
@@ -321,7 +323,7 @@ TEST_CASE("warnings: each for its own cause and for nothing else") {
   SUBCASE("a crossing between evaluations that are far apart") {
     const std::vector<double> sparse{100, 400, 1600};
     Options options = options_for();
-    options.cost = Cost::steps, options.target = power_law(1)(1000);
+    options.cost = CostAxis::steps, options.target = power_law(1)(1000);
     const auto texts = texts_of(
         analyse({make_run("baseline", 1, sparse, power_law(1)), make_run("v", 1, sparse, power_law(1.5))}, options),
         WarningKind::gaps);
@@ -339,12 +341,12 @@ TEST_CASE("warnings: each for its own cause and for nothing else") {
     for (Run& run : runs) run.hardware = &run == &runs[0] ? "a" : "b";
     CHECK(warned(runs, WarningKind::hardware).empty());
     for (Run& run : runs) {
-      for (Point& point : run.points) point.cost[static_cast<std::size_t>(Cost::seconds)] = *point.cost[0];
+      for (Point& point : run.points) point.cost[static_cast<std::size_t>(CostAxis::seconds)] = *point.cost[0];
     }
     const Analysis analysis = analyse(runs, options_for());
     REQUIRE(texts_of(analysis, WarningKind::hardware).size() == 1);
     for (const Warning& warning : analysis.warnings) {
-      if (warning.kind == WarningKind::hardware) CHECK(warning.cost == Cost::seconds);
+      if (warning.kind == WarningKind::hardware) CHECK(warning.cost == CostAxis::seconds);
     }
   }
   SUBCASE("unfinished runs") {
@@ -425,10 +427,10 @@ TEST_CASE("runs that miss the target: one warning for a scale and axis, naming t
     runs.push_back(make_run("faster", s, even_steps(60, 10), power_law(3 * luck)));
   }
   Options options = options_for();
-  options.cost = Cost::steps;
+  options.cost = CostAxis::steps;
   std::vector<std::string> texts;
   for (const Warning& warning : analyse(runs, options).warnings) {
-    if (warning.kind == WarningKind::partly_reached && warning.cost == Cost::steps) texts.push_back(warning.text);
+    if (warning.kind == WarningKind::partly_reached && warning.cost == CostAxis::steps) texts.push_back(warning.text);
   }
   REQUIRE(texts.size() == 1);
   CHECK(texts[0].find("1 of 3 baseline runs, 1 of 3 of `partly` miss the target") != std::string::npos);

@@ -5,10 +5,12 @@
 #include <nlohmann/json.hpp>
 
 #include "synthetic.h"
-#include "tools/ceg/output.h"
-#include "tools/ceg/report/report.h"
+#include "tools/ceg/output/output.h"
+#include "tools/ceg/output/report/report.h"
 
 using namespace isoloss;
+using namespace isoloss::ceg;
+using namespace isoloss::test;
 using namespace isoloss::test;
 using nlohmann::json;
 
@@ -34,7 +36,7 @@ std::vector<Run> pairs() {
 
 Options one_axis(Method method = Method::interpolate) {
   Options options = options_for();
-  options.cost = Cost::steps, options.method = method, options.resamples = 200;
+  options.cost = CostAxis::steps, options.method = method, options.resamples = 200;
   return options;
 }
 

@@ -5,9 +5,11 @@
 #include <cmath>
 
 #include "tests/ceg/synthetic.h"
-#include "tools/ceg/statistics.h"
+#include "tools/ceg/estimate/statistics.h"
 
 using namespace isoloss;
+using namespace isoloss::ceg;
+using namespace isoloss::test;
 using namespace isoloss::test;
 
 TEST_CASE("the median of an even number of values lies between the middle two") {

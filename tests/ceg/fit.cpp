@@ -5,15 +5,17 @@
 
 #include "kernels/base/philox.h"
 #include "synthetic.h"
-#include "tools/ceg/output.h"
+#include "tools/ceg/output/output.h"
 
 using namespace isoloss;
+using namespace isoloss::ceg;
+using namespace isoloss::test;
 using namespace isoloss::test;
 
 namespace {
 Options fit_options() {
   Options options = options_for();
-  options.method = Method::fit, options.cost = Cost::steps;
+  options.method = Method::fit, options.cost = CostAxis::steps;
   return options;
 }
 }  // namespace

@@ -6,9 +6,11 @@
 #include <fstream>
 
 #include "synthetic.h"
-#include "tools/ceg/csv.h"
+#include "tools/ceg/input/csv.h"
 
 using namespace isoloss;
+using namespace isoloss::ceg;
+using namespace isoloss::test;
 using namespace isoloss::test;
 namespace fs = std::filesystem;
 
@@ -147,12 +149,12 @@ TEST_CASE("CSV runs: keys, optional columns, empty cells, any order of steps") {
   CHECK(run.parts == std::vector<std::string>{"rope", "norm"});
   REQUIRE(run.points.size() == 2);
   CHECK(run.points[0].val_loss == 3.5);
-  CHECK(run.points[1].cost[static_cast<std::size_t>(Cost::flops)] == 2e9);
-  CHECK_FALSE(run.points[1].cost[static_cast<std::size_t>(Cost::joules)]);
-  CHECK(run.has(Cost::joules));
-  CHECK_FALSE(run.has(Cost::seconds));
+  CHECK(run.points[1].cost[static_cast<std::size_t>(CostAxis::flops)] == 2e9);
+  CHECK_FALSE(run.points[1].cost[static_cast<std::size_t>(CostAxis::joules)]);
+  CHECK(run.has(CostAxis::joules));
+  CHECK_FALSE(run.has(CostAxis::seconds));
   CHECK(runs[1].seed == 4);
-  CHECK_FALSE(runs[1].has(Cost::joules));
+  CHECK_FALSE(runs[1].has(CostAxis::joules));
 }
 
 TEST_CASE("CSV as pandas writes it: whole numbers with a point, a row twice, a clock that started anew") {
@@ -166,14 +168,14 @@ TEST_CASE("CSV as pandas writes it: whole numbers with a point, a row twice, a c
   CHECK(runs[1].seed == 2);
   REQUIRE(runs[0].points.size() == 3);
   CHECK(runs[0].points[2].val_loss == 2.25);
-  CHECK_FALSE(runs[0].has(Cost::seconds));
-  CHECK(runs[1].has(Cost::seconds));
+  CHECK_FALSE(runs[0].has(CostAxis::seconds));
+  CHECK(runs[1].has(CostAxis::seconds));
   CHECK(runs[1].notes.empty());
   REQUIRE(runs[0].notes.size() == 2);
   CHECK(runs[0].notes[0].text == "steps that stand there twice are taken once, 1 in all, step 20 first");
   CHECK(runs[0].notes[1].text == "`seconds` fall, 4 after 9 (step 30): this axis is left out");
   const auto still = read_csv_runs("variant,step,val_loss,tokens\na,10,3,64\na,20,2.5,64\n", "t.csv");
-  CHECK_FALSE(still[0].has(Cost::tokens));  // of one step, as some loggers count them
+  CHECK_FALSE(still[0].has(CostAxis::tokens));  // of one step, as some loggers count them
   CHECK(still[0].notes.at(0).text == "`tokens` stand still at 64: this axis is left out");
   CHECK(csv_error("variant,seed,step,val_loss\na,1.5,1,3\n") ==
         "[t.csv:2] expected a whole number for seed, got `1.5`");
@@ -181,9 +183,9 @@ TEST_CASE("CSV as pandas writes it: whole numbers with a point, a row twice, a c
         "[t.csv:2] expected a whole number for seed, got `1e300`");
 
   Options options = options_for("b");
-  options.cost = Cost::steps;
+  options.cost = CostAxis::steps;
   CHECK(texts_of(analyse(runs, options), WarningKind::record).size() == 2);
-  options.cost = Cost::seconds;
+  options.cost = CostAxis::seconds;
   CHECK(input_error([&] { analyse(runs, options); }) ==
         "[--cost] expected an axis that every run carries (steps), got seconds, which t.csv lacks: `a` seed 1: "
         "`seconds` fall, 4 after 9 (step 30): this axis is left out");
@@ -216,7 +218,7 @@ TEST_CASE("a file of one run has its name: Lightning's, TensorBoard's, anybody's
   CHECK(own.variant == "moe");
   CHECK(own.seed == 4);
   CHECK(*own.points[0].cost[0] == 1);
-  CHECK(*own.points[0].cost[static_cast<std::size_t>(Cost::tokens)] == 64);
+  CHECK(*own.points[0].cost[static_cast<std::size_t>(CostAxis::tokens)] == 64);
 }
 
 TEST_CASE("a W&B export: val/loss columns only, MIN and MAX passed over, seeds cut off names") {
@@ -272,8 +274,8 @@ TEST_CASE("run folders: the sweep's labels, 6 N D, blocks, and a last line cut s
   CHECK(run.parts == std::vector<std::string>{"a", "b"});
   CHECK(run.evaluation_set == "abc (640 tokens)");
   REQUIRE(run.points.size() == 2);
-  CHECK(run.points[1].cost[static_cast<std::size_t>(Cost::flops_6nd)] == 6.0 * 10 * 640);
-  CHECK_FALSE(run.has(Cost::joules));
+  CHECK(run.points[1].cost[static_cast<std::size_t>(CostAxis::flops_6nd)] == 6.0 * 10 * 640);
+  CHECK_FALSE(run.has(CostAxis::joules));
   CHECK(run.points[0].block_losses == std::vector<double>{5, 6});
   CHECK(read_runs({folder.path() / "sweep" / "lone" / ""}, CsvLayout::isoloss)[0].variant == "lone");
 

@@ -5,9 +5,11 @@
 
 #include "kernels/base/philox.h"
 #include "synthetic.h"
-#include "tools/ceg/crossing.h"
+#include "tools/ceg/estimate/crossing.h"
 
 using namespace isoloss;
+using namespace isoloss::ceg;
+using namespace isoloss::test;
 using namespace isoloss::test;
 
 namespace {
@@ -22,7 +24,7 @@ Run with_losses(const std::string& variant, std::int64_t seed, const std::vector
 }  // namespace
 
 TEST_CASE("the first crossing of the running minimum, linear in ln cost and loss") {
-  const ReducedCurve curve = reduce(with_losses("a", 0, {0, 1, 10, 100, 1000}, {1, 5, 3, 4, 2}), Cost::steps);
+  const ReducedCurve curve = reduce(with_losses("a", 0, {0, 1, 10, 100, 1000}, {1, 5, 3, 4, 2}), CostAxis::steps);
   CHECK(curve.log_cost.size() == 4);  // the point at cost 0, which is lower than all, is left out
   CHECK(curve.minimum == std::vector<double>{5, 3, 3, 2});
   CHECK(*log_crossing(curve, 4) == doctest::Approx(0.5 * std::log(10.0)).epsilon(kRounding));
@@ -40,7 +42,7 @@ TEST_CASE("the first crossing of the running minimum, linear in ln cost and loss
 TEST_CASE("the final loss is the mean over points with at least nine tenths of the cost") {
   // Steps 10 to 100: 90 and 100 count, 80 does not.
   const ReducedCurve curve =
-      reduce(with_losses("a", 0, even_steps(10, 10), {9, 9, 9, 9, 9, 9, 9, 7, 5, 4}), Cost::steps);
+      reduce(with_losses("a", 0, even_steps(10, 10), {9, 9, 9, 9, 9, 9, 9, 7, 5, 4}), CostAxis::steps);
   CHECK(curve.final_loss == 4.5);
 }
 
@@ -50,8 +52,8 @@ TEST_CASE("a variant that needs half the compute has CEG 2 on every axis and at 
   options.target = 2 + 8 * std::pow(std::exp2(7.0), -0.3);
   const Analysis analysis =
       analyse({make_run("baseline", 1, steps, power_law(1)), make_run("twice", 1, steps, power_law(2))}, options);
-  CHECK(analysis.costs == std::vector<Cost>{Cost::steps, Cost::tokens, Cost::flops});
-  for (const Cost cost : analysis.costs) {
+  CHECK(analysis.costs == std::vector<CostAxis>{CostAxis::steps, CostAxis::tokens, CostAxis::flops});
+  for (const CostAxis cost : analysis.costs) {
     const Row& row = row_of(analysis, "twice", cost);
     CHECK(row.status == Status::reached);
     REQUIRE(row.ceg);
@@ -257,10 +259,10 @@ TEST_CASE("what is asked for and is not there") {
   CHECK(input_error([&] { analyse({runs[0]}, options_for()); }) ==
         "[PATH] expected runs of another variant beside `baseline`, got none");
   Options options = options_for();
-  options.cost = Cost::joules;
+  options.cost = CostAxis::joules;
   CHECK(input_error([&] { analyse(runs, options); }) ==
         "[--cost] expected an axis that every run carries (steps, tokens, flops), got joules, which synthetic lacks");
-  options.cost = Cost::tokens, options.method = Method::paper;
+  options.cost = CostAxis::tokens, options.method = Method::paper;
   CHECK(input_error([&] { analyse(runs, options); }) ==
         "[--cost] expected steps (all that --method paper knows), got tokens");
 }

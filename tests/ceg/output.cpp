@@ -1,5 +1,5 @@
 // What is printed: the JSON contract, CSV, Markdown, LaTeX and text.
-#include "tools/ceg/output.h"
+#include "tools/ceg/output/output.h"
 
 #include <doctest/doctest.h>
 
@@ -8,9 +8,11 @@
 
 #include "kernels/base/philox.h"
 #include "synthetic.h"
-#include "tools/ceg/csv.h"
+#include "tools/ceg/input/csv.h"
 
 using namespace isoloss;
+using namespace isoloss::ceg;
+using namespace isoloss::test;
 using namespace isoloss::test;
 using nlohmann::json;
 
@@ -35,7 +37,7 @@ Analysis sample(Options options) {
   return analyse(std::move(runs), options);
 }
 
-Analysis sample(std::optional<Cost> cost = Cost::steps) {
+Analysis sample(std::optional<CostAxis> cost = CostAxis::steps) {
   Options options = options_for();
   options.cost = cost;
   return sample(options);
@@ -99,7 +101,7 @@ TEST_CASE("with all axes every row says which, and single axes print only themse
   CHECK(all.at("rows").size() == 18);
   CHECK(all.at("rows")[17].at("cost") == "flops");
   CHECK(all.at("noise_floor")[0].at("cost") == "steps");
-  const Analysis flops = sample(Cost::flops);
+  const Analysis flops = sample(CostAxis::flops);
   CHECK(as_text(flops, {}).find("tokens") == std::string::npos);
   CHECK(as_text(sample(std::nullopt), {}).find("tokens") != std::string::npos);
 }
@@ -109,7 +111,7 @@ TEST_CASE("one run a side: the numbers are null, not NaN") {
   const std::vector<Run> runs{make_run("baseline", 1, steps, power_law(1)), make_run("v", 1, steps, power_law(2))};
   for (const Method method : {Method::interpolate, Method::fit, Method::paper}) {
     Options options = options_for();
-    options.method = method, options.cost = Cost::steps;
+    options.method = method, options.cost = CostAxis::steps;
     const Analysis analysis = analyse(runs, options);
     const json value = json::parse(as_json(analysis));
     const json& row = value.at("rows").at(0);
@@ -151,7 +153,7 @@ TEST_CASE("CSV reads back: one width, full precision, names with commas and quot
   while (reader.next(row)) {
     REQUIRE(row.cells.size() == header.cells.size());
     if (row.cells[0] != "row") continue;
-    const Row& expected = row_of(analysis, row.cells[1], Cost::steps, row.cells[2]);
+    const Row& expected = row_of(analysis, row.cells[1], CostAxis::steps, row.cells[2]);
     CHECK(row.cells[7] == (expected.ceg ? row.cells[7] : ""));
     if (expected.ceg) CHECK(std::stod(row.cells[7]) == *expected.ceg);
     ++rows;

@@ -4,6 +4,8 @@
 #include "synthetic.h"
 
 using namespace isoloss;
+using namespace isoloss::ceg;
+using namespace isoloss::test;
 using namespace isoloss::test;
 
 namespace {
@@ -62,7 +64,7 @@ TEST_CASE("the compact ladder's ratios: 101 evaluations of the baseline") {
     CHECK(*row.gap > 0);
     CHECK(row.bound->value == doctest::Approx(1));
   }
-  CHECK(analysis.costs == std::vector<Cost>{Cost::steps});
+  CHECK(analysis.costs == std::vector<CostAxis>{CostAxis::steps});
   for (const Row& row : analysis.rows) CHECK_FALSE(row.interval);
 }
 

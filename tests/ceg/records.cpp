@@ -11,6 +11,8 @@
 #include "tests/harness/files.h"
 
 using namespace isoloss;
+using namespace isoloss::ceg;
+using namespace isoloss::test;
 using namespace isoloss::test;
 namespace fs = std::filesystem;
 

@@ -1,5 +1,5 @@
 // The HTML report: well formed, harmless, complete, the same twice, and drawn where the numbers are.
-#include "tools/ceg/report/report.h"
+#include "tools/ceg/output/report/report.h"
 
 #include <doctest/doctest.h>
 
@@ -13,11 +13,12 @@
 
 #include "kernels/base/file.h"
 #include "tests/ceg/report_sample.h"
-#include "tools/ceg/report/charts.h"
-#include "tools/ceg/report/numbers.h"
+#include "tools/ceg/output/report/charts.h"
+#include "tools/ceg/output/report/numbers.h"
 
 using namespace isoloss;
-using namespace isoloss::report;
+using namespace isoloss::ceg;
+using namespace isoloss::ceg::report;
 
 namespace {
 
@@ -25,7 +26,7 @@ test::SampleOptions options_with_warnings() {
   test::SampleOptions options;
   options.evaluations = 20;
   options.warnings = {{WarningKind::gaps, std::nullopt, "rope: a curve with <gaps> & \"more\""},
-                      {WarningKind::hardware, Cost::seconds, "seconds of two machines are compared"}};
+                      {WarningKind::hardware, CostAxis::seconds, "seconds of two machines are compared"}};
   return options;
 }
 
@@ -35,7 +36,7 @@ Analysis small_analysis() { return test::sample_analysis(test::sample_variants()
 Analysis one_pair() {
   test::SampleOptions options;
   options.scales = {"nano"};
-  options.costs = {Cost::steps};
+  options.costs = {CostAxis::steps};
   return test::sample_analysis({{"first", "", 2, 0, true, {}}}, options);
 }
 
@@ -103,12 +104,12 @@ TEST_CASE("the page is well formed, whatever the analysis holds") {
   one.scales = {"default"};
   one.seeds = 1;
   one.intervals = false;
-  one.costs = {Cost::steps};
+  one.costs = {CostAxis::steps};
   CHECK(nesting_error(report_page(test::sample_analysis(test::sample_variants(), one))) == "");
 
   Analysis nothing;
   nothing.options.baseline = "baseline";
-  nothing.costs = {Cost::steps};
+  nothing.costs = {CostAxis::steps};
   CHECK(nesting_error(report_page(nothing)) == "");
 }
 
@@ -161,7 +162,7 @@ TEST_CASE("every warning, variant, scale, run and published value is there") {
   CHECK(page.find("edited by its authors") != std::string::npos);
   // Without the script all axes stand on the page: nothing but the switch starts hidden.
   CHECK(count_of(page, " hidden>") == 1);
-  for (const Cost cost : analysis.costs) {
+  for (const CostAxis cost : analysis.costs) {
     CHECK(count_of(page, "data-cost=\"" + std::string(cost_name(cost)) + "\"") >= 6);
   }
 }
@@ -187,10 +188,10 @@ TEST_CASE("the forest's key speaks of whiskers only where the method has interva
 
 TEST_CASE("the paper's method, which counts evaluations, has no crossings on the axes and no word of intervals") {
   Analysis analysis = one_pair();
-  const std::string with = crossing_panel(View(analysis), Cost::steps, "nano", "first");
+  const std::string with = crossing_panel(View(analysis), CostAxis::steps, "nano", "first");
   CHECK(with.find("class=\"mark") != std::string::npos);
   analysis.options.method = Method::paper;
-  const std::string without = crossing_panel(View(analysis), Cost::steps, "nano", "first");
+  const std::string without = crossing_panel(View(analysis), CostAxis::steps, "nano", "first");
   CHECK(without.find("class=\"line") != std::string::npos);
   CHECK(without.find("class=\"mark") == std::string::npos);
   CHECK(without.find("class=\"gain") == std::string::npos);
@@ -268,7 +269,7 @@ TEST_CASE("ticks are round, inside, in order and apart") {
 TEST_CASE("charts put a mark where its number is") {
   Analysis analysis = one_pair();
   const View view(analysis);
-  const std::string forest = forest_chart(view, Cost::steps, Frame::wide);
+  const std::string forest = forest_chart(view, CostAxis::steps, Frame::wide);
   const std::regex reference("<line x1=\"([0-9.]+)\"[^>]*class=\"reference\"");
   std::smatch match;
   REQUIRE(std::regex_search(forest, match, reference));
@@ -279,7 +280,7 @@ TEST_CASE("charts put a mark where its number is") {
   analysis.rows[0].ceg = 4;
   analysis.rows[0].interval = Interval{3.9, 4.1};
   analysis.rows[1].ceg = 2;  // the A/A arm keeps a second mark on the axis
-  const std::string moved = forest_chart(View(analysis), Cost::steps, Frame::wide);
+  const std::string moved = forest_chart(View(analysis), CostAxis::steps, Frame::wide);
   REQUIRE(std::regex_search(moved, match, reference));
   const double moved_one = std::stod(match[1]);
   const auto four = marker_x(moved, "mark c0");
@@ -297,14 +298,14 @@ TEST_CASE("charts put a mark where its number is") {
 TEST_CASE("the crossing panel's arrow is as long as ln CEG") {
   const Analysis analysis = one_pair();
   const View view(analysis);
-  const Row* row = view.row(Cost::steps, "nano", "first");
+  const Row* row = view.row(CostAxis::steps, "nano", "first");
   REQUIRE(row != nullptr);
-  const std::string panel = crossing_panel(view, Cost::steps, "nano", "first");
+  const std::string panel = crossing_panel(view, CostAxis::steps, "nano", "first");
   const auto baseline = marker_x(panel, "mark base");
   const auto variant = marker_x(panel, "mark c0");
   REQUIRE(baseline.size() == row->per_seed.size());
   REQUIRE(variant.size() == row->per_seed.size());
-  const Window window = view.window(Cost::steps, "nano", Zoom::close);
+  const Window window = view.window(CostAxis::steps, "nano", Zoom::close);
   // The frame of the panel is 252 wide and ends four hundredths beyond the last cost.
   const double per_unit = 252 / std::log(window.cost_high * 1.04 / window.cost_low);
   for (std::size_t i = 0; i < variant.size(); ++i) {
@@ -313,10 +314,10 @@ TEST_CASE("the crossing panel's arrow is as long as ln CEG") {
 }
 
 TEST_CASE("numbers read as people write them") {
-  CHECK(ratio_text(1.8372) == "1.84");
-  CHECK(ratio_text(0.0521) == "0.052");
-  CHECK(ratio_text(12.34) == "12.3");
-  CHECK(ratio_text(1234.5) == "1,234");
+  CHECK(ratio_text(1.8372) == "1.837");
+  CHECK(ratio_text(0.0521) == "0.0521");
+  CHECK(ratio_text(12.34) == "12.34");
+  CHECK(ratio_text(1234.6) == "1,235");
   CHECK(ratio_text(std::nullopt) == "–");
   CHECK(ratio_text(std::numeric_limits<double>::quiet_NaN()) == "–");
   CHECK(interval_text(1.5, std::numeric_limits<double>::infinity()) == "–");
@@ -332,8 +333,8 @@ TEST_CASE("numbers read as people write them") {
   CHECK(shortened("abcd", 4) == "abcd");
   CHECK(escape("a<b>&\"'") == "a&lt;b&gt;&amp;&quot;&#39;");
   CHECK(escape("\xc0\xaf|\xed\xa0\x80|\xf4\x90\x80\x80|é").find("\xc0") == std::string::npos);
-  CHECK(axis_unit(Cost::flops, 3e15).label == "PFLOP");
-  CHECK(axis_unit(Cost::seconds, 5400).divisor == 60);
+  CHECK(axis_unit(CostAxis::flops, 3e15).label == "PFLOP");
+  CHECK(axis_unit(CostAxis::seconds, 5400).divisor == 60);
 }
 
 TEST_CASE("the noise floor decides what counts as found") {

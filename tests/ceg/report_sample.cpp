@@ -101,7 +101,7 @@ Analysis sample_analysis(const std::vector<SampleVariant>& variants, const Sampl
     for (std::size_t arm = 0; arm < arms.size(); ++arm) {
       for (int seed = 1; seed <= options.seeds; ++seed) {
         const Run run = make_run(arms[arm], arm, options.scales[scale], scale, seed, options);
-        for (const Cost cost : options.costs) {
+        for (const CostAxis cost : options.costs) {
           Curve curve;
           curve.run = analysis.runs.size();
           curve.cost = cost;
@@ -119,7 +119,7 @@ Analysis sample_analysis(const std::vector<SampleVariant>& variants, const Sampl
         analysis.runs.push_back(run);
       }
     }
-    for (const Cost cost : options.costs) {
+    for (const CostAxis cost : options.costs) {
       const auto& ends = analysis.runs.back().points.back().cost;
       const double per_token = *ends[static_cast<std::size_t>(cost)] / budget;
       NoiseFloor floor{options.scales[scale], cost, std::nullopt, "A/A arm `baseline (A/A)`, 3 against 3 seeds"};
@@ -173,7 +173,7 @@ Analysis sample_analysis(const std::vector<SampleVariant>& variants, const Sampl
       }
     }
   }
-  for (const Cost cost : options.costs) {
+  for (const CostAxis cost : options.costs) {
     for (const std::string& variant : analysis.variants) {
       ScaleFit fit;
       fit.variant = variant;

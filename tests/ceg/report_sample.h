@@ -4,9 +4,10 @@
 #include <string>
 #include <vector>
 
-#include "tools/ceg/analysis.h"
+#include "tools/ceg/estimate/analysis.h"
 
 namespace isoloss::test {
+using namespace ceg;
 
 struct SampleVariant {
   std::string name, variant_class;
@@ -20,7 +21,7 @@ struct SampleOptions {
   std::vector<std::string> scales{"nano", "micro"};
   int seeds = 3;
   int evaluations = 40;
-  std::vector<Cost> costs{Cost::steps, Cost::tokens, Cost::flops, Cost::seconds};
+  std::vector<CostAxis> costs{CostAxis::steps, CostAxis::tokens, CostAxis::flops, CostAxis::seconds};
   bool intervals = true;
   std::vector<Warning> warnings;
 };

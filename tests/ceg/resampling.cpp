@@ -2,16 +2,18 @@
 #include <doctest/doctest.h>
 
 #include "synthetic.h"
-#include "tools/ceg/comparison.h"
+#include "tools/ceg/estimate/comparison.h"
 
 using namespace isoloss;
+using namespace isoloss::ceg;
+using namespace isoloss::test;
 using namespace isoloss::test;
 
 namespace {
 
 Options seeded_on_one_axis() {
   Options options = options_for();
-  options.cost = Cost::steps;
+  options.cost = CostAxis::steps;
   return options;
 }
 

@@ -1,4 +1,4 @@
-#include "tools/ceg/statistics.h"
+#include "tools/ceg/estimate/statistics.h"
 
 #include <doctest/doctest.h>
 
@@ -6,9 +6,10 @@
 #include <cmath>
 
 #include "kernels/base/philox.h"
-#include "tools/ceg/lbfgs.h"
+#include "tools/ceg/estimate/lbfgs.h"
 
 using namespace isoloss;
+using namespace isoloss::ceg;
 
 TEST_CASE("quantiles of Student's t agree with printed tables") {
   // Values to four digits from the usual tables (two-sided 95 %: p = 0.975), so half a unit of the last digit.

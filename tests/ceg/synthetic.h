@@ -8,9 +8,10 @@
 #include <vector>
 
 #include "kernels/base/error.h"
-#include "tools/ceg/analysis.h"
+#include "tools/ceg/estimate/analysis.h"
 
 namespace isoloss::test {
+using namespace ceg;
 
 /// A run with one point per step, its loss given by the step; tokens are 100 a step, FLOPs 1e6 a step.
 inline Run make_run(const std::string& variant, std::int64_t seed, const std::vector<double>& steps,
@@ -19,9 +20,9 @@ inline Run make_run(const std::string& variant, std::int64_t seed, const std::ve
   run.variant = variant, run.seed = seed, run.scale = scale, run.source = "synthetic";
   for (const double step : steps) {
     Point point;
-    point.cost[static_cast<std::size_t>(Cost::steps)] = step;
-    point.cost[static_cast<std::size_t>(Cost::tokens)] = 100 * step;
-    point.cost[static_cast<std::size_t>(Cost::flops)] = 1e6 * step;
+    point.cost[static_cast<std::size_t>(CostAxis::steps)] = step;
+    point.cost[static_cast<std::size_t>(CostAxis::tokens)] = 100 * step;
+    point.cost[static_cast<std::size_t>(CostAxis::flops)] = 1e6 * step;
     point.val_loss = loss(step);
     run.points.push_back(point);
   }
@@ -54,7 +55,7 @@ inline Options options_for(const std::string& baseline = "baseline") {
   return options;
 }
 
-inline const Row& row_of(const Analysis& analysis, std::string_view variant, Cost cost = Cost::steps,
+inline const Row& row_of(const Analysis& analysis, std::string_view variant, CostAxis cost = CostAxis::steps,
                          std::string_view scale = "default") {
   for (const Row& row : analysis.rows) {
     if (row.variant == variant && row.cost == cost && row.scale == scale) return row;

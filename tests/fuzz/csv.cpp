@@ -4,11 +4,11 @@
 #include <string_view>
 
 #include "kernels/base/error.h"
-#include "tools/ceg/curves.h"
+#include "tools/ceg/input/curves.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
-  for (const auto read : {isoloss::read_csv_runs, isoloss::read_wandb_runs}) {
+  for (const auto read : {isoloss::ceg::read_csv_runs, isoloss::ceg::read_wandb_runs}) {
     try {
       read(text, "fuzz.csv");
     } catch (const isoloss::Error&) {

@@ -4,11 +4,12 @@
 #include <cmath>
 
 #include "tests/fuzz/change.h"
-#include "tools/ceg/analysis.h"
-#include "tools/ceg/output.h"
+#include "tools/ceg/estimate/analysis.h"
+#include "tools/ceg/output/output.h"
 
 namespace {
 using namespace isoloss;
+using namespace isoloss::ceg;
 using fuzz::Choices;
 
 /// Three arms that fall from 5 nats, each at its own pace.

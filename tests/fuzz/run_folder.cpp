@@ -10,10 +10,11 @@
 #include "kernels/base/sealed_json.h"
 #include "models/config.h"
 #include "tests/fuzz/change.h"
-#include "tools/ceg/curves.h"
+#include "tools/ceg/input/curves.h"
 
 namespace {
 using namespace isoloss;
+using namespace isoloss::ceg;
 namespace fs = std::filesystem;
 
 constexpr std::string_view kManifest = "manifest.json", kLog = "log.jsonl", kEvaluations = "eval.jsonl";

@@ -9,12 +9,11 @@
 #include <cstdlib>
 
 #include "kernels/base/error.h"
-#include "tools/ceg/output.h"
-#include "tools/ceg/report/report.h"
+#include "tools/ceg/ceg.h"
 #include "tools/common/program.h"
 #include "tools/common/usage.h"
 
-namespace isoloss {
+namespace isoloss::ceg {
 namespace {
 
 struct Arguments {
@@ -84,27 +83,17 @@ Options options_from(const Arguments& arguments) {
   return options;
 }
 
-using Printer = std::string (*)(const Analysis&);
-
-std::string as_terminal_text(const Analysis& analysis) {
+TextStyle terminal_style() {
   winsize size{};
   const bool known = ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
-  return as_text(analysis, {known ? size.ws_col : 120, stdout_has_colour()});
-}
-
-Printer printer_from(const std::string& format) {
-  if (format == "text") return as_terminal_text;
-  if (format == "markdown") return as_markdown;
-  if (format == "csv") return as_csv;
-  if (format == "json") return as_json;
-  if (format == "latex") return as_latex;
-  fail_input("--format", "text, markdown, csv, json or latex", format);
+  return {known ? size.ws_col : 120, stdout_has_colour()};
 }
 
 int run(const Arguments& arguments) {
   leave_when_interrupted();
   const Options options = options_from(arguments);
-  const Printer print = printer_from(arguments.format);
+  const std::optional<Format> format = format_from_name(arguments.format);
+  if (!format) fail_input("--format", "text, markdown, csv, json or latex", arguments.format);
   if (!arguments.from.empty() && arguments.from != "wandb") fail_input("--from", "wandb", arguments.from);
   if (!arguments.report.empty()) expect_possible_folder("--report", arguments.report);
   const CsvLayout layout = arguments.from == "wandb" ? CsvLayout::wandb : CsvLayout::isoloss;
@@ -113,17 +102,17 @@ int run(const Arguments& arguments) {
     write_report(analysis, arguments.report);
     say(fmt::format("report: {}", (std::filesystem::path(arguments.report) / "index.html").string()));
   }
-  fmt::print("{}", print(analysis));
+  fmt::print("{}", text_of(analysis, *format, terminal_style()));
   return 0;
 }
 
 }  // namespace
-}  // namespace isoloss
+}  // namespace isoloss::ceg
 
 int main(int argc, char** argv) {
-  isoloss::Arguments arguments;
+  isoloss::ceg::Arguments arguments;
   return isoloss::run_program(
       argc, argv, "ceg", "Compute-equivalent gain: how much more compute the baseline needs for the same loss.",
       "ceg runs/demo --baseline baseline --cost flops --report runs/demo/report",
-      [&](CLI::App& app) { isoloss::add_options(app, arguments); }, [&] { return isoloss::run(arguments); });
+      [&](CLI::App& app) { isoloss::ceg::add_options(app, arguments); }, [&] { return isoloss::ceg::run(arguments); });
 }
