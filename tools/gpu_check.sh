@@ -311,8 +311,17 @@ export -f run_cases
 # products read without need (initcheck) is its business.
 run_sanitizer() {
   local tool sanitizer cases
-  local own='activation,add,attention_flash,attention_flash: wide heads,attention_cached,cast,cross_entropy,dropout,embedding,gating'
-  own+=',global_norm,layernorm,add_layernorm,adamw,sgd,rmsnorm,add_rmsnorm,rope,swiglu'
+  local op own=''
+  # The cases that have the name of an operation are the small ones. Those that call the library are added below.
+  for op in $(sed -n 's/^ISOLOSS_OP(\(.*\))$/\1/p' kernels/ops/ops.inc); do
+    case $op in
+      linear) ;;
+      classifier) own+=',cross_entropy' ;;
+      attention) own+=',attention_flash,attention_flash: wide heads,attention_cached' ;;
+      *) own+=",$op,add_$op" ;;
+    esac
+  done
+  own=${own#,}
   sanitizer=$(command -v compute-sanitizer || command -v "$(dirname "$nvcc")/compute-sanitizer")
   for tool in "${SANITIZERS[@]}"; do
     if [ -z "$sanitizer" ]; then

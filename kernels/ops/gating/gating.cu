@@ -14,7 +14,7 @@ using namespace gating_ports;
 
 namespace {
 
-constexpr int kWarps = 8;
+constexpr int kGateWarps = 8;
 constexpr int kExpertSlots = static_cast<int>(kMostExperts);
 constexpr int kLaneExperts = kExpertSlots / kWarp;  // lane l holds the experts l, l + 32, …
 constexpr int kChoices = static_cast<int>(kMostChoices);
@@ -90,18 +90,18 @@ DEVICE int best_expert(const GatingShape& shape, const float (&logit)[kLaneExper
 
 /// Weights and experts of a chunk of tokens, and its partial_counts and partial_sums of probabilities [chunks,E].
 template <class T>
-__global__ void __launch_bounds__(kWarp* kWarps)
+__global__ void __launch_bounds__(kWarp* kGateWarps)
     gate_tokens(GatingShape shape, const T* logits, float* weights, std::int32_t* experts, std::int32_t* partial_counts,
                 float* partial_sums) {
   SHARED(int, counts, [kExpertSlots]);
-  SHARED(float, sums, [kWarps][kExpertSlots]);
+  SHARED(float, sums, [kGateWarps][kExpertSlots]);
   const int lane = static_cast<int>(threadIdx.x), warp = static_cast<int>(threadIdx.y);
   const int thread = warp * kWarp + lane;
   counts[thread] = 0;
   __syncthreads();
   const std::int64_t first = std::int64_t{blockIdx.x} * kTokenChunk;
   float sum[kLaneExperts] = {};
-  for (std::int64_t token = first + warp; token < first + kTokenChunk && token < shape.tokens; token += kWarps) {
+  for (std::int64_t token = first + warp; token < first + kTokenChunk && token < shape.tokens; token += kGateWarps) {
     float logit[kLaneExperts], probability[kLaneExperts];
     load_logits(shape, logits + token * shape.experts, logit);
     probabilities_of(shape, logit, probability);
@@ -127,7 +127,7 @@ __global__ void __launch_bounds__(kWarp* kWarps)
   __syncthreads();
   if (thread >= shape.experts) return;
   float all = 0;
-  UNROLL for (int other = 0; other < kWarps; ++other) all += sums[other][thread];
+  UNROLL for (int other = 0; other < kGateWarps; ++other) all += sums[other][thread];
   partial_counts[std::int64_t{blockIdx.x} * shape.experts + thread] = counts[thread];
   partial_sums[std::int64_t{blockIdx.x} * shape.experts + thread] = all;
 }
@@ -170,11 +170,11 @@ __global__ void __launch_bounds__(kExpertSlots)
 
 /// dlogits [N,E], a warp a token.
 template <class T>
-__global__ void __launch_bounds__(kWarp* kWarps)
+__global__ void __launch_bounds__(kWarp* kGateWarps)
     gate_gradient(GatingShape shape, const T* logits, const std::int32_t* experts, const float* dweights,
                   const float* dmean, T* dlogits, bool accumulate) {
   const int lane = static_cast<int>(threadIdx.x);
-  const std::int64_t token = std::int64_t{blockIdx.x} * kWarps + threadIdx.y;
+  const std::int64_t token = std::int64_t{blockIdx.x} * kGateWarps + threadIdx.y;
   if (token >= shape.tokens) return;  // the whole warp
   float logit[kLaneExperts], probability[kLaneExperts], slope[kLaneExperts];
   load_logits(shape, logits + token * shape.experts, logit);
@@ -217,7 +217,7 @@ void gating_cuda(DeviceContext& context, const OpCall& call) {
   auto* const experts = call.out[kExperts].as<std::int32_t>();
   with_real(call.in[kLogits].type.dtype, [&](auto zero) {
     using T = decltype(zero);
-    launch(context, gate_tokens<T>, dim3(chunks), dim3(kWarp, kWarps), 0, shape, call.in[kLogits].as<T>(),
+    launch(context, gate_tokens<T>, dim3(chunks), dim3(kWarp, kGateWarps), 0, shape, call.in[kLogits].as<T>(),
            call.out[kWeights].as<float>(), experts, bases, sums);
   });
   launch(context, scan_chunks, dim3(1), dim3(kExpertSlots), 0, shape, static_cast<int>(size.chunks()), bases, sums,
@@ -231,10 +231,10 @@ void gating_backward_cuda(DeviceContext& context, const OpCall& call) {
   const GatingSizes size(call.in[kBackLogits].shape(), call.attributes);
   with_real(call.in[kBackLogits].type.dtype, [&](auto zero) {
     using T = decltype(zero);
-    launch(context, gate_gradient<T>, dim3(static_cast<unsigned>(blocks_for(size.tokens, kWarps))), dim3(kWarp, kWarps),
-           0, GatingShape(size), call.in[kBackLogits].as<T>(), call.in[kBackExperts].as<std::int32_t>(),
-           call.in[kBackDweights].as<float>(), call.in[kBackDmean].as<float>(), call.out[kDlogits].as<T>(),
-           call.mode[kDlogits] == Mode::accumulate);
+    launch(context, gate_gradient<T>, dim3(static_cast<unsigned>(blocks_for(size.tokens, kGateWarps))),
+           dim3(kWarp, kGateWarps), 0, GatingShape(size), call.in[kBackLogits].as<T>(),
+           call.in[kBackExperts].as<std::int32_t>(), call.in[kBackDweights].as<float>(),
+           call.in[kBackDmean].as<float>(), call.out[kDlogits].as<T>(), call.mode[kDlogits] == Mode::accumulate);
   });
 }
 

@@ -6,7 +6,7 @@ namespace isoloss {
 namespace {
 
 /// `fused`: the ports of add_layernorm.
-void forward(DeviceContext& context, const OpCall& call, bool fused) {
+void layernorm_forward(DeviceContext& context, const OpCall& call, bool fused) {
   const Tensor &x = call.in[0], &w = call.in[fused ? 2 : 1], &b = call.in[fused ? 3 : 2];
   const std::size_t y = fused ? 1 : 0;
   with_real(x.type.dtype, [&]<class T>(T) {
@@ -26,8 +26,8 @@ void forward(DeviceContext& context, const OpCall& call, bool fused) {
 
 }  // namespace
 
-void layernorm_cuda(DeviceContext& context, const OpCall& call) { forward(context, call, false); }
-void add_layernorm_cuda(DeviceContext& context, const OpCall& call) { forward(context, call, true); }
+void layernorm_cuda(DeviceContext& context, const OpCall& call) { layernorm_forward(context, call, false); }
+void add_layernorm_cuda(DeviceContext& context, const OpCall& call) { layernorm_forward(context, call, true); }
 
 void layernorm_backward_cuda(DeviceContext& context, const OpCall& call) {
   const Tensor& x = call.in[0];

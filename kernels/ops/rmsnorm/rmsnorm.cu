@@ -6,7 +6,7 @@ namespace isoloss {
 namespace {
 
 /// `fused`: the ports of add_rmsnorm.
-void forward(DeviceContext& context, const OpCall& call, bool fused) {
+void rmsnorm_forward(DeviceContext& context, const OpCall& call, bool fused) {
   const Tensor &x = call.in[0], &w = call.in[fused ? 2 : 1];
   const std::size_t y = fused ? 1 : 0;
   with_real(x.type.dtype, [&]<class T>(T) {
@@ -26,8 +26,8 @@ void forward(DeviceContext& context, const OpCall& call, bool fused) {
 
 }  // namespace
 
-void rmsnorm_cuda(DeviceContext& context, const OpCall& call) { forward(context, call, false); }
-void add_rmsnorm_cuda(DeviceContext& context, const OpCall& call) { forward(context, call, true); }
+void rmsnorm_cuda(DeviceContext& context, const OpCall& call) { rmsnorm_forward(context, call, false); }
+void add_rmsnorm_cuda(DeviceContext& context, const OpCall& call) { rmsnorm_forward(context, call, true); }
 
 void rmsnorm_backward_cuda(DeviceContext& context, const OpCall& call) {
   const Tensor& x = call.in[0];

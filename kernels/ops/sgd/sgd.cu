@@ -16,7 +16,7 @@ struct SgdArguments {
   float momentum;
 };
 
-__global__ void __launch_bounds__(kElementThreads) update(const __grid_constant__ SgdArguments p) {
+__global__ void __launch_bounds__(kElementThreads) sgd_update(const __grid_constant__ SgdArguments p) {
   const std::int64_t at = pack_of_thread<float>();
   if (at >= p.count) return;
   const auto learning_rate = static_cast<float>(p.state->learning_rate);
@@ -52,7 +52,7 @@ void sgd_cuda(DeviceContext& context, const OpCall& call) {
                                .decay_count = call.attributes.integer("decay_count"),
                                .weight_decay = call.attributes.real("weight_decay"),
                                .momentum = static_cast<float>(call.attributes.real("beta1"))};
-  launch(context, update, element_blocks<float>(arguments.count), kElementThreads, 0, arguments);
+  launch(context, sgd_update, element_blocks<float>(arguments.count), kElementThreads, 0, arguments);
 }
 
 }  // namespace isoloss
