@@ -18,7 +18,7 @@ Initialisation Builder::matrix_init(bool residual) const {
   return {Initialisation::Kind::normal, spec.init_std / scale};
 }
 
-ValueId Builder::linear(const std::string& name, ValueId x, std::int64_t in, std::int64_t out, int activation,
+ValueId Builder::linear(const std::string& name, ValueId x, std::int64_t in, std::int64_t out, Activation activation,
                         bool residual, std::vector<std::int64_t> columns) {
   const ValueId weight =
       parameter(name + ".weight", {in, out}, matrix_init(residual), -1, {.columns = std::move(columns)});
