@@ -123,11 +123,13 @@ std::string text_of(const AttributeDef& attribute) {
   return fmt::format("a whole number below {}", attribute.choices);
 }
 
-/// Backward ops know what their forward ops know.
+/// Backward ops know what their forward ops know; they need not be given what they do not read.
 void inherit_attributes(std::vector<OpDef>& ops) {
   for (const OpDef& forward : std::vector<OpDef>(ops)) {
     for (OpDef& op : ops) {
-      if (op.name == forward.gradient.op && op.attributes.empty()) op.attributes = forward.attributes;
+      if (op.name != forward.gradient.op || !op.attributes.empty()) continue;
+      op.attributes = forward.attributes;
+      for (AttributeDef& attribute : op.attributes) attribute.standard = attribute.standard.value_or(0);
     }
   }
 }
