@@ -90,6 +90,7 @@ void Graph::add_metric(const std::string& name, ValueId metric) {
 std::vector<ValueId> Graph::append(std::string_view op_name, const std::string& name, const Attributes& attributes,
                                    const std::vector<ValueId>& inputs) {
   const OpDef& op = find_op(op_name);
+  op.check(attributes);
   Node node{&op, name, attributes, inputs, {}, {}, false};
   node.in.resize(op.inputs.size(), kAbsent);
   for (std::size_t i = 0; i < node.in.size(); ++i) {

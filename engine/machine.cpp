@@ -108,6 +108,7 @@ void Machine::synchronize() const {
 
 void Machine::run(const OpDef& op, const Attributes& attributes, std::span<const Tensor> in,
                   std::span<const Tensor> out, const StepState& state, const Tensor& scratch) const {
+  op.check(attributes);
   const std::vector<Mode> mode(out.size(), Mode::write);
   DeviceContext launch = context(state, scratch);
   launch_on(*this, op, op.name, launch, {in, out, mode, attributes});

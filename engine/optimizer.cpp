@@ -1,6 +1,7 @@
 #include "engine/optimizer.h"
 
 #include <cmath>
+#include <cstddef>
 #include <vector>
 
 #include "kernels/base/parallel.h"
@@ -12,6 +13,11 @@ std::vector<TensorType> types_of(const std::vector<Tensor>& tensors) {
   std::vector<TensorType> types;
   for (const Tensor& tensor : tensors) types.push_back(tensor ? tensor.type : TensorType{});
   return types;
+}
+
+Tensor slice(const Tensor& range, std::int64_t offset, std::int64_t elements) {
+  const auto bytes = static_cast<std::ptrdiff_t>(offset) * static_cast<std::ptrdiff_t>(bytes_of(range.type.dtype));
+  return {static_cast<std::byte*>(range.data) + bytes, {range.type.dtype, {elements}}};
 }
 
 constexpr std::size_t kNormBytes = 4 * sizeof(double);
@@ -64,19 +70,28 @@ void Optimizer::update(const StepState& state) {
   const DType real = store_.dtype();
   const Tensor factor{norm_.at(bytes_of(real)), {real, {1}}};
   run("global_norm", {{"clip_norm", config_.clip_norm}}, {store_.gradients()}, {norm(), factor}, state);
-  const auto decaying = static_cast<double>(store_.decaying_elements());
+  for (const ParameterGroup& group : store_.groups()) update(group, factor, state);
+}
+
+void Optimizer::update(const ParameterGroup& group, const Tensor& factor, const StepState& state) {
+  const auto part = [&](const Tensor& range) { return range ? slice(range, group.offset, group.elements) : range; };
+  const auto decaying = static_cast<double>(group.decaying);
   Attributes attributes{{"beta1", config_.beta1}, {"weight_decay", config_.weight_decay}, {"decay_count", decaying}};
-  std::vector<Tensor> in{store_.values(), store_.gradients()}, out{store_.values()};
+  if (group.rate_factor != 1) attributes.set("rate_factor", group.rate_factor);
+  std::vector<Tensor> in{part(store_.values()), part(store_.gradients())}, out{part(store_.values())};
   if (config_.kind == OptimizerKind::adamw) {
     attributes.set("beta2", config_.beta2);
     attributes.set("epsilon", config_.epsilon);
-    for (const int moment : {0, 1}) in.push_back(store_.moments(moment)), out.push_back(store_.moments(moment));
+    for (const int moment : {0, 1}) {
+      in.push_back(part(store_.moments(moment)));
+      out.push_back(part(store_.moments(moment)));
+    }
   } else {
-    const Tensor momentum = store_.moment_ranges() > 0 ? store_.moments(0) : Tensor{};
+    const Tensor momentum = store_.moment_ranges() > 0 ? part(store_.moments(0)) : Tensor{};
     in.push_back(momentum), out.push_back(momentum);
   }
   if (store_.working()) attributes.set("working", 1);  // the rounded copy is written in the same pass
-  out.push_back(store_.working());
+  out.push_back(part(store_.working()));
   in.push_back(factor);
   run(config_.kind == OptimizerKind::adamw ? "adamw" : "sgd", attributes, in, out, state);
 }

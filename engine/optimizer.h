@@ -39,6 +39,7 @@ class Optimizer {
   static std::size_t scratch_bytes(std::int64_t elements, DType dtype, DeviceKind device);
 
  private:
+  void update(const ParameterGroup& group, const Tensor& factor, const StepState& state);
   void run(const char* op, const Attributes& attributes, const std::vector<Tensor>& in, const std::vector<Tensor>& out,
            const StepState& state);
 

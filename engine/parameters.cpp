@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <stdexcept>
+#include <utility>
 
 #include "kernels/base/parallel.h"
 #include "kernels/base/philox.h"
@@ -51,21 +53,55 @@ void fill(T* out, const ParameterInfo& info, std::uint64_t seed) {
 }
 }  // namespace
 
-void ParameterStore::declare(const std::string& name, const Shape& shape, Initialisation init, std::int64_t rows) {
+std::vector<MatrixView> matrices_of(const ParameterInfo& info) {
+  const int rank = info.shape.rank();
+  if (rank < 2) return {};
+  const std::int64_t stride = info.shape[rank - 1];
+  const std::int64_t rows = rank == 2 ? info.rows : info.shape[rank - 2];
+  const std::int64_t stack = rank == 2 ? 1 : info.used() / (rows * stride);
+  std::vector<std::int64_t> columns = info.role.columns;
+  if (columns.empty()) columns.push_back(stride);
+  std::vector<MatrixView> matrices;
+  for (std::int64_t s = 0; s < stack; ++s) {
+    std::int64_t at = info.offset + s * rows * stride;
+    for (const std::int64_t width : columns) {
+      matrices.push_back({at, rows, width, stride});
+      at += width;
+    }
+  }
+  return matrices;
+}
+
+void ParameterStore::declare(const std::string& name, const Shape& shape, Initialisation init, std::int64_t rows,
+                             ParameterRole role) {
   if (!index_.emplace(name, parameters_.size()).second) {
     throw std::logic_error("parameter " + name + " declared twice");
   }
-  parameters_.push_back({name, shape, init, rows < 0 ? shape[0] : rows, 0, shape.rank() >= 2});
+  const auto& columns = role.columns;
+  if (!columns.empty() && std::accumulate(columns.begin(), columns.end(), std::int64_t{0}) != shape[-1]) {
+    throw std::logic_error("parameter " + name + " has columns that are not those of its shape");
+  }
+  if (!role.decays) role.decays = shape.rank() >= 2;
+  parameters_.push_back({name, shape, init, rows < 0 ? shape[0] : rows, std::move(role)});
 }
 
 void ParameterStore::lay_out() {
-  for (const bool decays : {true, false}) {
-    for (ParameterInfo& parameter : parameters_) {
-      if (parameter.decays != decays) continue;
-      parameter.offset = elements_;
-      elements_ += aligned(parameter.count());
+  for (const ParameterInfo& parameter : parameters_) {
+    const double factor = parameter.role.rate_factor;
+    const bool known = std::ranges::any_of(groups_, [&](const auto& group) { return group.rate_factor == factor; });
+    if (!known) groups_.push_back({.rate_factor = factor});
+  }
+  for (ParameterGroup& group : groups_) {
+    group.offset = elements_;
+    for (const bool decays : {true, false}) {
+      for (ParameterInfo& parameter : parameters_) {
+        if (parameter.decays() != decays || parameter.role.rate_factor != group.rate_factor) continue;
+        parameter.offset = elements_;
+        elements_ += aligned(parameter.count());
+      }
+      if (decays) group.decaying = elements_ - group.offset;
     }
-    if (decays) decaying_ = elements_;
+    group.elements = elements_ - group.offset;
   }
 }
 

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,24 +23,53 @@ struct Initialisation {
   double std = 0;
 };
 
+/// What a parameter is to the optimizer and to who counts: said by the model's builder, so that nobody goes by names.
+struct ParameterRole {
+  std::optional<bool> decays = {};         ///< weight decay applies; unless said, to two or more dimensions
+  double rate_factor = 1;                  ///< of the learning rate
+  double active_share = 1;                 ///< of its numbers, those that take part in a token's matrix products
+  bool is_table = false;                   ///< indexed by token or position
+  std::vector<std::int64_t> columns = {};  ///< of a matrix that packs several side by side: the width of each
+};
+
 struct ParameterInfo {
   std::string name;
   Shape shape;  ///< as in memory, padding included
   Initialisation init;
   std::int64_t rows = 0;    ///< rows (first dimension) that carry meaning; the rest is padding, kept zero
+  ParameterRole role = {};  ///< with `decays` filled in
   std::int64_t offset = 0;  ///< elements from the start of each range
-  bool decays = false;      ///< weight decay applies: two or more dimensions
+  bool decays() const { return *role.decays; }
   std::int64_t count() const { return shape.count(); }
   std::int64_t used() const { return shape.count() / shape[0] * rows; }
+};
+
+/// A matrix inside a parameter: element (r, c) is at offset + r · stride + c of each range.
+struct MatrixView {
+  std::int64_t offset = 0, rows = 0, columns = 0, stride = 0;
+};
+
+/// The matrices that a parameter holds, for rules that work on whole matrices: of [in, out] one; of a stack [E, in,
+/// out] E; of a packed one, such as [C, C + 2 · kv_heads · D], one for each of its role's columns; of a vector none.
+/// Padded rows are left out.
+std::vector<MatrixView> matrices_of(const ParameterInfo& info);
+
+/// Parameters that an update treats alike, next to each other in every range; the first `decaying` elements decay.
+struct ParameterGroup {
+  std::int64_t offset = 0, elements = 0, decaying = 0;
+  double rate_factor = 1;
 };
 
 class ParameterStore {
  public:
   explicit ParameterStore(DType dtype = DType::f32) : dtype_(dtype) {}
 
-  /// Declares a parameter. `rows` < 0: all of them.
-  void declare(const std::string& name, const Shape& shape, Initialisation init, std::int64_t rows = -1);
-  /// Lays out the ranges, decaying parameters first; call once after the last declare().
+  /// Declares a parameter. `rows` < 0: all of them. Throws std::logic_error for a name that is there, and for columns
+  /// that are not the shape's.
+  void declare(const std::string& name, const Shape& shape, Initialisation init, std::int64_t rows = -1,
+               ParameterRole role = {});
+  /// Lays out the ranges, a group after the other in the order in which their rate factors were first declared, in each
+  /// decaying parameters first; call once after the last declare().
   void lay_out();
   /// Allocates the values, and the gradients where they are wanted; after lay_out(). With `working` = bf16 there is
   /// also a range of the values rounded to bf16, which is what graphs of bf16 read; the optimizer keeps it up to date.
@@ -77,7 +107,7 @@ class ParameterStore {
 
   /// Whole ranges, alignment gaps (zeros) included: [elements()].
   std::int64_t elements() const { return elements_; }
-  std::int64_t decaying_elements() const { return decaying_; }
+  const std::vector<ParameterGroup>& groups() const { return groups_; }
   Tensor values() const { return range(values_.memory, dtype_); }
   Tensor gradients() const { return range(gradients_.memory, dtype_); }
   Tensor moments(int index) const { return range(moments_[static_cast<std::size_t>(index)].memory, dtype_); }
@@ -107,7 +137,8 @@ class ParameterStore {
   Machine machine_ = DeviceKind::cpu;
   std::vector<ParameterInfo> parameters_;
   std::map<std::string, std::size_t, std::less<>> index_;  ///< of parameters_ by name: looked up by every launch
-  std::int64_t elements_ = 0, decaying_ = 0;
+  std::int64_t elements_ = 0;
+  std::vector<ParameterGroup> groups_;
   Range values_, gradients_;
   std::vector<Range> moments_;
   Buffer working_;

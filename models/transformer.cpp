@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "models/parts/builder.h"
 
 namespace isoloss {
@@ -69,18 +71,15 @@ ModelGraphs model_graphs(const ModelSpec& spec) {
           spec.context};
 }
 
-std::int64_t active_parameters(const ModelSpec& spec, const ParameterStore& store) {
-  std::int64_t active = store.trained();
-  if (store.has("transformer.wpe.weight")) active -= store.info("transformer.wpe.weight").used();
-  if (!spec.tie_embeddings) active -= store.info("transformer.wte.weight").used();
-  return active;
+std::int64_t active_parameters(const ParameterStore& store) {
+  double active = 0;
+  for (const ParameterInfo& info : store.all()) active += static_cast<double>(info.used()) * info.role.active_share;
+  return std::llround(active);
 }
 
 std::int64_t embedding_parameters(const ParameterStore& store) {
   std::int64_t sum = 0;
-  for (const char* name : {"transformer.wte.weight", "transformer.wpe.weight"}) {
-    if (store.has(name)) sum += store.info(name).used();
-  }
+  for (const ParameterInfo& info : store.all()) sum += info.role.is_table ? info.used() : 0;
   return sum;
 }
 

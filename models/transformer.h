@@ -24,9 +24,9 @@ Graph decoding_graph(const ModelSpec& spec, ParameterStore& store, DType real = 
 /// The two graphs as the engine's trainer asks for them.
 ModelGraphs model_graphs(const ModelSpec& spec);
 
-/// Parameters that take part in every token's matrix products: all but the tables that are only looked up
-/// (positions, and the token table where the classifier has its own).
-std::int64_t active_parameters(const ModelSpec& spec, const ParameterStore& store);
+/// Parameters that take part in a token's matrix products, by their active shares: all but the tables that are only
+/// looked up (positions, and the token table where the classifier has its own).
+std::int64_t active_parameters(const ParameterStore& store);
 /// Parameters in tables indexed by token or position.
 std::int64_t embedding_parameters(const ParameterStore& store);
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <iterator>
 #include <stdexcept>
 
@@ -91,6 +92,66 @@ Launch OpDef::launcher(DeviceKind device) const {
   return found;
 }
 
+namespace {
+
+bool fits(const AttributeDef& attribute, double value) {
+  const bool whole = value == std::trunc(value) && std::abs(value) <= 0x1p53;
+  switch (attribute.type) {
+    case AttributeType::real:
+      return true;
+    case AttributeType::integer:
+      return whole;
+    case AttributeType::flag:
+      return value == 0 || value == 1;
+    case AttributeType::choice:
+      break;
+  }
+  return whole && value >= 0 && value < attribute.choices;
+}
+
+std::string text_of(const AttributeDef& attribute) {
+  switch (attribute.type) {
+    case AttributeType::real:
+      return "a number";
+    case AttributeType::integer:
+      return "a whole number";
+    case AttributeType::flag:
+      return "0 or 1";
+    case AttributeType::choice:
+      break;
+  }
+  return fmt::format("a whole number below {}", attribute.choices);
+}
+
+/// Backward ops know what their forward ops know; they need not be given what they do not read.
+void inherit_attributes(std::vector<OpDef>& ops) {
+  for (const OpDef& forward : std::vector<OpDef>(ops)) {
+    for (OpDef& op : ops) {
+      if (op.name != forward.gradient.op || !op.attributes.empty()) continue;
+      op.attributes = forward.attributes;
+      for (AttributeDef& attribute : op.attributes) attribute.standard = attribute.standard.value_or(0);
+    }
+  }
+}
+
+}  // namespace
+
+void OpDef::check(const Attributes& set) const {
+  for (const auto& [key, value] : set.all()) {
+    const auto known =
+        std::ranges::find_if(attributes, [&](const auto& own) { return std::string_view(own.name) == key; });
+    if (known == attributes.end()) throw std::logic_error(fmt::format("{} knows no attribute '{}'", name, key));
+    if (!fits(*known, value)) {
+      throw std::logic_error(fmt::format("{}: '{}' is {}, not {:g}", name, key, text_of(*known), value));
+    }
+  }
+  for (const AttributeDef& attribute : attributes) {
+    if (!attribute.standard && !set.has(attribute.name)) {
+      throw std::logic_error(fmt::format("{} needs its attribute '{}'", name, attribute.name));
+    }
+  }
+}
+
 #define ISOLOSS_OP(folder) std::vector<OpDef> define_##folder();
 #include "kernels/ops/ops.inc"
 #undef ISOLOSS_OP
@@ -104,6 +165,7 @@ const std::vector<OpDef>& all_ops() {
 #define ISOLOSS_OP(folder) add(define_##folder());
 #include "kernels/ops/ops.inc"
 #undef ISOLOSS_OP
+    inherit_attributes(all);
     return all;
   }();
   return ops;

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -75,6 +76,16 @@ struct OpCall {
 
 using Launch = void (*)(DeviceContext& context, const OpCall& call);
 
+enum class AttributeType : std::uint8_t { real, integer, flag, choice };
+
+/// An attribute that an operation knows.
+struct AttributeDef {
+  const char* name;
+  AttributeType type = AttributeType::real;
+  std::optional<double> standard = {};  ///< what holds where it is not set; nothing: it must be set
+  int choices = 0;                      ///< of a choice: it is one of 0 … choices - 1, an enum of the contract header
+};
+
 struct InputPort {
   const char* name;
   bool optional = false;
@@ -129,6 +140,8 @@ struct OpDef {
   std::string name;
   std::vector<InputPort> inputs;
   std::vector<OutputPort> outputs;
+  /// All that may be set. A backward op has those of its forward op, where it declares none of its own.
+  std::vector<AttributeDef> attributes = {};
   /// Output types from input types; a rank-0 entry is an output that does not exist in this combination.
   /// Throws Error (exit 2) `[op] expected …, got …` on shapes or dtypes that do not fit.
   std::vector<TensorType> (*infer)(const OpTypes& types) = nullptr;
@@ -144,6 +157,8 @@ struct OpDef {
   int input(std::string_view port) const;    ///< index, or -1
   int output(std::string_view port) const;   ///< index, or -1
   Launch launcher(DeviceKind device) const;  ///< throws Error (exit 2) where there is none
+  /// Throws std::logic_error that names op and attribute: unknown, missing, or not of its type.
+  void check(const Attributes& attributes) const;
 };
 
 /// All operations, in the order of ops.inc; a forward op comes before its backward op.

@@ -41,6 +41,11 @@ inline void expect_decay_count(std::string_view op, const Attributes& attributes
          std::to_string(decaying));
 }
 
+/// The attribute rate_factor of an optimizer, by which it multiplies the step's learning rate.
+inline double rate_factor(const Attributes& attributes) {
+  return attributes.has("rate_factor") ? attributes.real("rate_factor") : 1.0;
+}
+
 /// The rounded copy of the parameters, which exists where the attribute `working` says so.
 inline TensorType working_type(const OpTypes& types) {
   if (!types.attributes.flag("working")) return {};

@@ -23,9 +23,10 @@ ValueId attention_branch(Builder& builder, const std::string& prefix, ValueId x)
   Graph& graph = builder.graph;
   const std::string name = prefix + "attn";
   const auto heads = static_cast<double>(spec.heads), kv_heads = static_cast<double>(spec.kv_heads);
-  const std::int64_t packed = spec.width + 2 * spec.kv_heads * spec.head_width();
+  const std::int64_t queries = spec.width, keys = spec.kv_heads * spec.head_width();
 
-  ValueId qkv = builder.linear(name + ".c_attn", x, spec.width, packed);
+  ValueId qkv = builder.linear(name + ".c_attn", x, spec.width, queries + 2 * keys, Activation::none,
+                               /*residual=*/false, {queries, keys, keys});
   if (spec.has_rope()) {
     qkv = graph.apply("rope", name + ".rope", {{"heads", heads}, {"kv_heads", kv_heads}, {"theta", spec.rope_theta}},
                       {qkv});
@@ -41,7 +42,7 @@ ValueId attention_branch(Builder& builder, const std::string& prefix, ValueId x)
     attributes.set("node", Builder::dropout_node(name));
     y = graph.apply(operation_of(spec.attention), name, attributes, {qkv});
   }
-  const ValueId out = builder.linear(name + ".c_proj", y, spec.width, spec.width, 0, /*residual=*/true);
+  const ValueId out = builder.linear(name + ".c_proj", y, spec.width, spec.width, Activation::none, /*residual=*/true);
   return builder.dropout(name + ".resid_dropout", out);
 }
 

@@ -1,13 +1,15 @@
 #include "models/parts/builder.h"
 
 #include <cmath>
+#include <utility>
 
 #include "kernels/base/philox.h"
 
 namespace isoloss {
 
-ValueId Builder::parameter(const std::string& name, const Shape& shape, Initialisation init, std::int64_t rows) {
-  if (!store.has(name)) store.declare(name, shape, init, rows);
+ValueId Builder::parameter(const std::string& name, const Shape& shape, Initialisation init, std::int64_t rows,
+                           ParameterRole role) {
+  if (!store.has(name)) store.declare(name, shape, init, rows, std::move(role));
   return graph.add_parameter(name, shape);
 }
 
@@ -16,9 +18,10 @@ Initialisation Builder::matrix_init(bool residual) const {
   return {Initialisation::Kind::normal, spec.init_std / scale};
 }
 
-ValueId Builder::linear(const std::string& name, ValueId x, std::int64_t in, std::int64_t out, int activation,
-                        bool residual) {
-  const ValueId weight = parameter(name + ".weight", {in, out}, matrix_init(residual));
+ValueId Builder::linear(const std::string& name, ValueId x, std::int64_t in, std::int64_t out, Activation activation,
+                        bool residual, std::vector<std::int64_t> columns) {
+  const ValueId weight =
+      parameter(name + ".weight", {in, out}, matrix_init(residual), -1, {.columns = std::move(columns)});
   const ValueId bias = spec.bias ? parameter(name + ".bias", {out}, {Initialisation::Kind::zeros}) : kAbsent;
   return graph.apply("linear", name, {{"activation", static_cast<double>(activation)}, {"transposed", 0}},
                      {x, weight, bias});

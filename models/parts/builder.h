@@ -6,6 +6,7 @@
 
 #include "engine/graph.h"
 #include "engine/parameters.h"
+#include "kernels/ops/activation/activation.h"
 #include "models/spec.h"
 
 namespace isoloss {
@@ -24,15 +25,18 @@ struct Builder {
   Purpose purpose;
 
   /// Declares the parameter in the store at the first graph that uses it, and in the graph.
-  ValueId parameter(const std::string& name, const Shape& shape, Initialisation init, std::int64_t rows = -1);
+  ValueId parameter(const std::string& name, const Shape& shape, Initialisation init, std::int64_t rows = -1,
+                    ParameterRole role = {});
 
   /// Matrices start normal with the spec's deviation; `residual` ones end a residual branch and are scaled down by
   /// sqrt(2 · layers), so that the residual stream's variance does not grow with depth (Radford et al. 2019, GPT-2).
   Initialisation matrix_init(bool residual = false) const;
 
-  /// x · weight + bias [in, out], GPT-2's Conv1D; `activation` is the epilogue's number in the linear op.
-  ValueId linear(const std::string& name, ValueId x, std::int64_t in, std::int64_t out, int activation = 0,
-                 bool residual = false);
+  /// x · weight + bias [in, out], GPT-2's Conv1D, with an activation in the same operation.
+  /// `columns`: the widths of the projections that are packed into it, where there are several.
+  ValueId linear(const std::string& name, ValueId x, std::int64_t in, std::int64_t out,
+                 Activation activation = Activation::none, bool residual = false,
+                 std::vector<std::int64_t> columns = {});
 
   /// Dropout at the site `name`; the value itself outside training or where p = 0.
   ValueId dropout(const std::string& name, ValueId x);

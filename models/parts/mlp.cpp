@@ -2,6 +2,24 @@
 
 namespace isoloss {
 
+namespace {
+
+Activation activation_of(Mlp mlp) {
+  switch (mlp) {
+    case Mlp::gelu:
+      return Activation::gelu;
+    case Mlp::gelu_tanh:
+      return Activation::gelu_tanh;
+    case Mlp::relu2:
+      return Activation::relu2;
+    case Mlp::swiglu:
+      break;
+  }
+  return Activation::none;
+}
+
+}  // namespace
+
 ValueId mlp_branch(Builder& builder, const std::string& prefix, ValueId x) {
   const ModelSpec& spec = builder.spec;
   const std::string name = prefix + "mlp";
@@ -12,10 +30,9 @@ ValueId mlp_branch(Builder& builder, const std::string& prefix, ValueId x) {
     const ValueId up = builder.linear(name + ".c_fc", x, spec.width, hidden);
     h = builder.graph.apply("swiglu", name + ".swiglu", {}, {gate, up});
   } else {
-    const int activation = spec.mlp == Mlp::gelu ? 1 : spec.mlp == Mlp::gelu_tanh ? 2 : 3;
-    h = builder.linear(name + ".c_fc", x, spec.width, hidden, activation);
+    h = builder.linear(name + ".c_fc", x, spec.width, hidden, activation_of(spec.mlp));
   }
-  const ValueId out = builder.linear(name + ".c_proj", h, hidden, spec.width, 0, /*residual=*/true);
+  const ValueId out = builder.linear(name + ".c_proj", h, hidden, spec.width, Activation::none, /*residual=*/true);
   return builder.dropout(name + ".dropout", out);
 }
 

@@ -244,6 +244,9 @@ TEST_CASE("graph: two nodes, or two values, of one name are refused") {
   Beginning b;
   b.linear("a", b.x);
   CHECK(logic_error_of([&] { b.linear("a", b.x); }) == "the graph has two nodes 'a'");
+  CHECK(logic_error_of([&] {
+          b.graph.apply("softcap", "capped", {{"cup", 2}}, {b.x});
+        }) == "softcap knows no attribute 'cup'");
   CHECK(logic_error_of([&] { b.graph.add_input("ids", {DType::i32, {1}}); }) == "the graph has two values 'ids'");
   CHECK(logic_error_of([&] { b.graph.add_parameter("ids", {1}); }) == "the graph has two values 'ids'");
   b.graph.add_state("c.y", {DType::i32, {1}});

@@ -141,6 +141,7 @@ bool same_bits(const Values& a, const Values& b) {
 
 LaunchResult launch_op(const OpDef& op, const Attributes& attributes, const StepState& state,
                        const std::vector<Operand>& inputs, const LaunchRequest& request) {
+  op.check(attributes);
   LaunchResult result;
   for (const Operand& input : inputs) result.in_types.push_back(type_in(input, request.real));
   result.out_types = op.infer({attributes, result.in_types, {}});

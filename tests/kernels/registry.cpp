@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <set>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -64,6 +65,28 @@ TEST_CASE("registry: names are there once, and gradient records name operations 
     }
     CHECK((*record.weight == '\0') != record.replaces_forward);
   }
+}
+
+TEST_CASE("attributes: what an operation does not know, lacks, or cannot take is said by name") {
+  const auto error = [](const char* op, const Attributes& attributes) -> std::string {
+    try {
+      find_op(op).check(attributes);
+    } catch (const std::logic_error& mistake) {
+      return mistake.what();
+    }
+    return "";
+  };
+  CHECK(error("linear", {}).empty());  // all have a standard value
+  CHECK(error("linear", {{"activation", 2}, {"transposed", 1}}).empty());
+  CHECK(error("linear", {{"activaton", 2}}) == "linear knows no attribute 'activaton'");
+  CHECK(error("linear", {{"activation", 4}}) == "linear: 'activation' is a whole number below 4, not 4");
+  CHECK(error("linear", {{"transposed", 0.5}}) == "linear: 'transposed' is 0 or 1, not 0.5");
+  CHECK(error("rmsnorm", {}) == "rmsnorm needs its attribute 'epsilon'");
+  CHECK(error("classifier", {{"vocab", 1.5}}) == "classifier: 'vocab' is a whole number, not 1.5");
+  CHECK(error("add", {{"epsilon", 1}}) == "add knows no attribute 'epsilon'");
+  // A backward operation gets the attributes of its forward node.
+  CHECK(error("linear_backward", {{"activation", 1}, {"transposed", 0}}).empty());
+  CHECK(error("linear_backward", {{"window", 1}}) == "linear_backward knows no attribute 'window'");
 }
 
 }  // namespace isoloss::test

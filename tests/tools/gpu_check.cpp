@@ -132,7 +132,7 @@ TEST_CASE("gpu_check: the sanitizers run side by side, and are skipped where the
     CHECK(step["status"] == (step["name"] == "sanitizer-racecheck" ? "failed" : "passed"));
     const auto command = step["command"].get<std::string>();
     CHECK(command.find("ISOLOSS_ONCE=1 ") != std::string::npos);
-    CHECK(command.find("/programs/test_gpu -tc=embedding,) != std::string::npos);
+    CHECK(command.find("/programs/test_gpu -tc=embedding,") != std::string::npos);
     // What the library's products read without need is none of our business.
     CHECK((command.find(",linear") == std::string::npos) == (step["name"] == "sanitizer-initcheck"));
   }

@@ -55,14 +55,13 @@ void add_optimizer(const Shapes& s, DType real, std::vector<Case>& cases) {
   const TensorType parameters{DType::f32, {s.parameters}}, one{DType::f32, {1}};
   const std::int64_t mebi = s.parameters >> 20;
   const std::string size = mebi > 0 ? fmt::format("{}M", mebi) : std::to_string(s.parameters);
-  Attributes update = {{"beta1", 0.9},
-                       {"beta2", 0.95},
-                       {"epsilon", 1e-8},
-                       {"weight_decay", 0.1},
-                       {"decay_count", static_cast<double>(s.parameters)}};
+  Attributes update = {{"beta1", 0.9}, {"weight_decay", 0.1}, {"decay_count", static_cast<double>(s.parameters)}};
   if (real == DType::bf16) update.set("working", 1);
+  Attributes adamw = update;
+  adamw.set("beta2", 0.95);
+  adamw.set("epsilon", 1e-8);
   cases.push_back({"global_norm", size, {{"clip_norm", 1}}, {parameters}});
-  cases.push_back({"adamw", size, update, {parameters, parameters, parameters, parameters, one}});
+  cases.push_back({"adamw", size, adamw, {parameters, parameters, parameters, parameters, one}});
   cases.push_back({"sgd", size, update, {parameters, parameters, parameters, one}});
   if (real == DType::bf16) cases.push_back({"cast", size, {}, {parameters}});
 }
@@ -103,10 +102,10 @@ std::vector<Case> cases_of(const Shapes& s, DType real) {
   const auto gelu = static_cast<double>(Activation::gelu), gelu_tanh = static_cast<double>(Activation::gelu_tanh);
   const auto vocab = static_cast<double>(s.vocab);
   const Attributes attention = attention_attributes(H);
-  Attributes rope = attention;
-  rope.set("theta", 10000);
-  Attributes dropout = attention;
-  dropout.set("p", 0.1);
+  const auto heads = static_cast<double>(H);
+  const Attributes rope = {{"heads", heads}, {"kv_heads", heads}, {"theta", 10000}};
+  const Attributes dropout = {{"p", 0.1}, {"node", 1}};
+  const Attributes cached = {{"heads", heads}, {"kv_heads", heads}, {"window", 0}};
   const Attributes norm = {{"epsilon", 1e-5}};
   const TensorType stream = tensor({B, T, C}), vector = tensor({C}), hidden = tensor({B, T, 4 * C});
   const TensorType qkv = tensor({B, T, 3 * C}), ids{DType::i32, {B, T}};
@@ -138,7 +137,7 @@ std::vector<Case> cases_of(const Shapes& s, DType real) {
     cases.push_back({"cross_entropy", "", {{"vocab", vocab}}, {tensor({B, T, V}), ids}});
     cases.push_back({"softcap", "logits", {{"cap", 30}}, {tensor({B, T, V})}});
   }
-  cases.push_back({"attention_cached", "last token", attention, {tensor({B, 1, 3 * C}), tensor({B, T, 2 * C})}});
+  cases.push_back({"attention_cached", "last token", cached, {tensor({B, 1, 3 * C}), tensor({B, T, 2 * C})}});
   const Attributes gating = {{"top_k", 2}, {"sigmoid", 0}, {"normalise", 1}};
   cases.push_back({"gating", "2 of 64", gating, {tensor({s.tokens(), 64})}});
   add_optimizer(s, real, cases);

@@ -48,7 +48,7 @@ Manifest describe_run(const Configuration& configuration, const std::string& con
   manifest.config = config_json;
   manifest.toggles = toggles_in_words(configuration.model);
   manifest.parameters_total = plan.store.trained();
-  manifest.parameters_active = active_parameters(configuration.model, plan.store);
+  manifest.parameters_active = active_parameters(plan.store);
   manifest.parameters_embedding = embedding_parameters(plan.store);
   manifest.flops_per_token = plan.step_cost().flops / static_cast<double>(configuration.run.run.batch_tokens);
   manifest.train = files_of(train);

@@ -41,6 +41,7 @@ std::vector<OpDef> define_activation() {
   return {{.name = "activation",
            .inputs = {{"x"}},
            .outputs = {{"y"}},
+           .attributes = {{"activation", AttributeType::choice, std::nullopt, kActivations}},
            .infer = infer_forward,
            .cost = cost_forward,
            .gradient = {.op = "activation_backward",

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "kernels/base/parallel.h"
+#include "kernels/core/rules.h"
 #include "kernels/cpu/elementwise.h"
 
 namespace isoloss {
@@ -14,9 +15,10 @@ void adamw_cpu(DeviceContext& context, const OpCall& call) {
   const auto number = [](double value) { return static_cast<float>(value); };
   const float beta1 = number(attributes.real("beta1")), beta2 = number(attributes.real("beta2"));
   const float rest1 = number(1 - attributes.real("beta1")), rest2 = number(1 - attributes.real("beta2"));
-  const float decay = number(1 - state.learning_rate * attributes.real("weight_decay"));
+  const double learning_rate = state.learning_rate * rate_factor(attributes);
+  const float decay = number(1 - learning_rate * attributes.real("weight_decay"));
   // The bias corrections are folded into constants: rate · m / (sqrt(v) · root + epsilon).
-  const float rate = number(state.learning_rate / state.bias_correction1);
+  const float rate = number(learning_rate / state.bias_correction1);
   const float root = number(1 / std::sqrt(state.bias_correction2));
   const float epsilon = number(attributes.real("epsilon"));
   const std::int64_t decay_count = attributes.integer("decay_count");

@@ -1,3 +1,4 @@
+#include "kernels/core/rules.h"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/pack.cuh"
 #include "kernels/ops/adamw/adamw.h"
@@ -12,15 +13,15 @@ struct AdamwArguments {
   bf16* working;  ///< null: there is none
   const StepState* state;
   std::int64_t count, decay_count;
-  double weight_decay;
+  double weight_decay, rate_factor;
   float beta1, beta2, rest1, rest2, epsilon;
 };
 
 __global__ void __launch_bounds__(kElementThreads) update(const __grid_constant__ AdamwArguments p) {
   const std::int64_t at = pack_of_thread<float>();
   if (at >= p.count) return;
-  const auto learning_rate = static_cast<float>(p.state->learning_rate);
-  const auto decay = static_cast<float>(1 - p.state->learning_rate * p.weight_decay);
+  const double rate = p.state->learning_rate * p.rate_factor;
+  const auto learning_rate = static_cast<float>(rate), decay = static_cast<float>(1 - rate * p.weight_decay);
   const auto correction1 = static_cast<float>(p.state->bias_correction1);
   const auto correction2 = static_cast<float>(p.state->bias_correction2);
   const float factor = *p.factor;
@@ -57,6 +58,7 @@ void adamw_cuda(DeviceContext& context, const OpCall& call) {
                                  .count = call.in[0].count(),
                                  .decay_count = attributes.integer("decay_count"),
                                  .weight_decay = attributes.real("weight_decay"),
+                                 .rate_factor = rate_factor(attributes),
                                  .beta1 = static_cast<float>(beta1),
                                  .beta2 = static_cast<float>(beta2),
                                  .rest1 = static_cast<float>(1 - beta1),

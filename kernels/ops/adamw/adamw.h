@@ -9,9 +9,9 @@
 //   m = beta1 · m + (1 - beta1) · g
 //   v = beta2 · v + (1 - beta2) · g²
 //   parameter -= learning_rate · (m / bias_correction1) / (sqrt(v / bias_correction2) + epsilon)
-// Attributes: beta1, beta2, epsilon, weight_decay, decay_count, working (default 0). The learning rate and the bias
-// corrections come from the step's state. All other tensors share one real dtype. No scratch. 14 FLOPs an element; 4
-// reads and 3 writes.
+// Attributes: beta1, beta2, epsilon, weight_decay, decay_count, working (default 0), rate_factor (default 1). The
+// learning rate is rate_factor times that of the step's state, from which the bias corrections come as well. All other
+// tensors share one real dtype. No scratch. 14 FLOPs an element; 4 reads and 3 writes.
 #pragma once
 
 #include "kernels/core/op.h"

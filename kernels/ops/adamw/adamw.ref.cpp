@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "kernels/core/reference.h"
+#include "kernels/core/rules.h"
 
 namespace isoloss {
 
@@ -13,8 +14,9 @@ void adamw_ref(DeviceContext& context, const OpCall& call) {
     const T beta1 = static_cast<T>(attributes.real("beta1")), beta2 = static_cast<T>(attributes.real("beta2"));
     const T rest1 = static_cast<T>(1 - attributes.real("beta1")), rest2 = static_cast<T>(1 - attributes.real("beta2"));
     const T epsilon = static_cast<T>(attributes.real("epsilon"));
-    const T decay = static_cast<T>(1 - state.learning_rate * attributes.real("weight_decay"));
-    const T learning_rate = static_cast<T>(state.learning_rate);
+    const double rate = state.learning_rate * rate_factor(attributes);
+    const T decay = static_cast<T>(1 - rate * attributes.real("weight_decay"));
+    const T learning_rate = static_cast<T>(rate);
     const T correction1 = static_cast<T>(state.bias_correction1), correction2 = static_cast<T>(state.bias_correction2);
     const std::int64_t decay_count = attributes.integer("decay_count");
     const T* gradient = call.in[1].as<T>();

@@ -164,9 +164,14 @@ void expect_cache_room(std::int64_t position, std::int64_t positions) {
 }
 
 std::vector<OpDef> define_attention() {
+  const std::vector<AttributeDef> cached_attributes = {
+      {"heads", AttributeType::integer}, {"kv_heads", AttributeType::integer}, {"window", AttributeType::integer}};
+  std::vector<AttributeDef> attributes = cached_attributes;
+  attributes.insert(attributes.end(), {{"p"}, {"node", AttributeType::integer}});
   OpDef flash;
   flash.name = "attention_flash";
   flash.inputs = {{"qkv"}};
+  flash.attributes = attributes;
   flash.outputs = {{.name = "y"}, {.name = "lse", .can_skip = true, .saved = true}};
   flash.infer = infer_flash;
   flash.check_cuda = check_flash_cuda;
@@ -204,6 +209,7 @@ std::vector<OpDef> define_attention() {
   OpDef naive;
   naive.name = "attention_naive";
   naive.inputs = {{"qkv"}};
+  naive.attributes = attributes;
   naive.outputs = {{.name = "y"}, {.name = "probabilities", .can_skip = true, .saved = true}};
   naive.infer = infer_naive;
   naive.cost = cost_forward;
@@ -225,6 +231,7 @@ std::vector<OpDef> define_attention() {
   OpDef cached;
   cached.name = "attention_cached";
   cached.inputs = {{"qkv"}, {"cache"}};
+  cached.attributes = cached_attributes;
   cached.outputs = {{.name = "y"}};
   cached.infer = infer_cached;
   cached.cost = cost_cached;

@@ -27,6 +27,7 @@ std::vector<OpDef> define_dropout() {
   forward.name = "dropout";
   forward.inputs = {{"x"}};
   forward.outputs = {{.name = "y", .in_place_of = "x"}};
+  forward.attributes = {{"p"}, {"node", AttributeType::integer}};
   forward.infer = [](const OpTypes& types) { return infer("dropout", types); };
   forward.cost = cost;
   forward.gradient.op = "dropout_backward";

@@ -76,6 +76,7 @@ std::vector<OpDef> define_embedding() {
   return {{.name = "embedding",
            .inputs = {{"ids"}, {"token"}, {.name = "position", .optional = true}},
            .outputs = {{"y"}},
+           .attributes = {{"sinusoidal", AttributeType::flag, 0}},
            .infer = infer_forward,
            .cost = cost_forward,
            .scratch = scratch_forward,

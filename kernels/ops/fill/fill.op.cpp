@@ -21,6 +21,7 @@ std::vector<OpDef> define_fill() {
   return {{.name = "fill",
            .inputs = {{"like"}},
            .outputs = {{"y"}},
+           .attributes = {{"value"}},
            .infer = infer,
            .cost = cost,
            .gradient = {},

@@ -25,6 +25,7 @@ std::vector<OpDef> define_global_norm() {
   return {{.name = "global_norm",
            .inputs = {{"gradient"}},
            .outputs = {{"norm"}, {"factor"}},
+           .attributes = {{"clip_norm"}},
            .infer = infer,
            .cost = cost,
            .scratch = scratch,

@@ -81,20 +81,22 @@ Cost cost_backward(const OpTypes& types, std::span<const Mode> mode) {
 }  // namespace
 
 std::vector<OpDef> define_linear() {
-  OpDef forward{.name = "linear",
-                .inputs = {{"x"}, {"w"}, {"bias", true}},
-                .outputs = {{"y"}, {.name = "pre", .saved = true}},
-                .infer = infer,
-                .cost = cost,
-                .scratch =
-                    [](const OpTypes& types, DeviceKind device, int threads) {
-                      return device == DeviceKind::cpu ? linear_cpu_scratch(types, threads) : std::size_t{0};
-                    },
-                .gradient = {.op = "linear_backward",
-                             .reads = {{"x", "x"}, {"w", "w"}, {"pre", "pre"}, {"dy", "dy"}, {"bias", "bias"}},
-                             .writes = {{"dx", "x"}, {"dw", "w"}, {"dbias", "bias"}},
-                             .aliases = {}},
-                .launch = {linear_ref, linear_cpu, linear_cuda}};
+  OpDef forward{
+      .name = "linear",
+      .inputs = {{"x"}, {"w"}, {"bias", true}},
+      .outputs = {{"y"}, {.name = "pre", .saved = true}},
+      .attributes = {{"activation", AttributeType::choice, 0, kActivations}, {"transposed", AttributeType::flag, 0}},
+      .infer = infer,
+      .cost = cost,
+      .scratch =
+          [](const OpTypes& types, DeviceKind device, int threads) {
+            return device == DeviceKind::cpu ? linear_cpu_scratch(types, threads) : std::size_t{0};
+          },
+      .gradient = {.op = "linear_backward",
+                   .reads = {{"x", "x"}, {"w", "w"}, {"pre", "pre"}, {"dy", "dy"}, {"bias", "bias"}},
+                   .writes = {{"dx", "x"}, {"dw", "w"}, {"dbias", "bias"}},
+                   .aliases = {}},
+      .launch = {linear_ref, linear_cpu, linear_cuda}};
   OpDef backward{.name = "linear_backward",
                  .inputs = {{"x"}, {"w"}, {"pre", true}, {"dy"}, {"bias", true}},
                  .outputs = {{.name = "dx", .can_accumulate = true, .can_skip = true},

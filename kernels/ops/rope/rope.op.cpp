@@ -38,6 +38,7 @@ std::vector<OpDef> define_rope() {
   forward.name = "rope";
   forward.inputs = {{"qkv"}};
   forward.outputs = {{.name = "y", .in_place_of = "qkv"}};
+  forward.attributes = {{"heads", AttributeType::integer}, {"kv_heads", AttributeType::integer}, {"theta"}};
   forward.infer = [](const OpTypes& types) { return infer("rope", types); };
   forward.cost = cost;
   forward.check_cuda = [](const OpTypes& types) { expect_rope_width(RopeDims(types.attributes, types.in[0].shape).D); };

@@ -1,6 +1,7 @@
 #include "kernels/ops/sgd/sgd.h"
 
 #include "kernels/base/parallel.h"
+#include "kernels/core/rules.h"
 #include "kernels/cpu/elementwise.h"
 
 namespace isoloss {
@@ -8,8 +9,9 @@ namespace isoloss {
 void sgd_cpu(DeviceContext& context, const OpCall& call) {
   if (call.in[0].type.dtype != DType::f32) return sgd_ref(context, call);
   const float momentum = static_cast<float>(call.attributes.real("beta1"));
-  const float learning_rate = static_cast<float>(context.state->learning_rate);
-  const float decay = static_cast<float>(1 - context.state->learning_rate * call.attributes.real("weight_decay"));
+  const double rate = context.state->learning_rate * rate_factor(call.attributes);
+  const float learning_rate = static_cast<float>(rate);
+  const float decay = static_cast<float>(1 - rate * call.attributes.real("weight_decay"));
   const std::int64_t decay_count = call.attributes.integer("decay_count");
   const float* gradient = call.in[1].as<float>();
   const float factor = call.in[3].as<float>()[0];

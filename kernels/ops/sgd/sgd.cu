@@ -1,3 +1,4 @@
+#include "kernels/core/rules.h"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/pack.cuh"
 #include "kernels/ops/sgd/sgd.h"
@@ -12,15 +13,15 @@ struct SgdArguments {
   bf16* working;  ///< null: there is none
   const StepState* state;
   std::int64_t count, decay_count;
-  double weight_decay;
+  double weight_decay, rate_factor;
   float momentum;
 };
 
 __global__ void __launch_bounds__(kElementThreads) sgd_update(const __grid_constant__ SgdArguments p) {
   const std::int64_t at = pack_of_thread<float>();
   if (at >= p.count) return;
-  const auto learning_rate = static_cast<float>(p.state->learning_rate);
-  const auto decay = static_cast<float>(1 - p.state->learning_rate * p.weight_decay);
+  const double rate = p.state->learning_rate * p.rate_factor;
+  const auto learning_rate = static_cast<float>(rate), decay = static_cast<float>(1 - rate * p.weight_decay);
   const float factor = *p.factor;
   const auto parameter = Pack<float>::load(p.parameter, at, p.count);
   Pack<float> m{};
@@ -51,6 +52,7 @@ void sgd_cuda(DeviceContext& context, const OpCall& call) {
                                .count = call.in[0].count(),
                                .decay_count = call.attributes.integer("decay_count"),
                                .weight_decay = call.attributes.real("weight_decay"),
+                               .rate_factor = rate_factor(call.attributes),
                                .momentum = static_cast<float>(call.attributes.real("beta1"))};
   launch(context, sgd_update, element_blocks<float>(arguments.count), kElementThreads, 0, arguments);
 }

@@ -9,8 +9,9 @@
 //   m = beta1 · m + g
 //   parameter -= learning_rate · m
 // Without decay this is PyTorch's SGD with momentum = beta1 and no dampening, m starting at 0.
-// Attributes: beta1, weight_decay, decay_count, working (default 0). The learning rate comes from the step's state. All
-// other tensors share one real dtype. No scratch. 6 FLOPs an element; 3 reads and 2 writes.
+// Attributes: beta1, weight_decay, decay_count, working (default 0), rate_factor (default 1). The learning rate is
+// rate_factor times that of the step's state. All other tensors share one real dtype. No scratch. 6 FLOPs an element; 3
+// reads and 2 writes.
 #pragma once
 
 #include "kernels/core/op.h"

@@ -1,14 +1,16 @@
 #include "kernels/ops/sgd/sgd.h"
 
 #include "kernels/core/reference.h"
+#include "kernels/core/rules.h"
 
 namespace isoloss {
 
 void sgd_ref(DeviceContext& context, const OpCall& call) {
   with_real(call.in[0], [&]<class T>(T) {
     const T momentum = static_cast<T>(call.attributes.real("beta1"));
-    const T learning_rate = static_cast<T>(context.state->learning_rate);
-    const T decay = static_cast<T>(1 - context.state->learning_rate * call.attributes.real("weight_decay"));
+    const double rate = context.state->learning_rate * rate_factor(call.attributes);
+    const T learning_rate = static_cast<T>(rate);
+    const T decay = static_cast<T>(1 - rate * call.attributes.real("weight_decay"));
     const std::int64_t decay_count = call.attributes.integer("decay_count");
     const T* gradient = call.in[1].as<T>();
     const T factor = call.in[3].as<T>()[0];

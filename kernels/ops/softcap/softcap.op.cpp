@@ -32,6 +32,7 @@ std::vector<OpDef> define_softcap() {
   return {{.name = "softcap",
            .inputs = {{"x"}},
            .outputs = {{.name = "y", .in_place_of = "x"}},
+           .attributes = {{"cap"}},
            .infer = infer_forward,
            .cost = [](const OpTypes& types,
                       std::span<const Mode> mode) { return elementwise_cost(types, mode, kSoftcapFlops); },
