@@ -41,7 +41,11 @@ class Differentiator {
     }
     for (const Loss& loss : seeds) start(loss);
     for (std::size_t n = forward.size(); n-- > 0;) {
-      if (!is_head[n]) differentiate(forward[n]);
+      if (!is_head[n]) {
+        differentiate(forward[n]);
+      } else if (reached(forward[n])) {
+        fail_at_head(forward[n]);
+      }
     }
     expect_all_parameters();
   }
@@ -61,9 +65,22 @@ class Differentiator {
     set_gradient(loss.value, seed);
   }
 
+  bool reached(const Node& forward) const {
+    return std::any_of(forward.out.begin(), forward.out.end(),
+                       [&](ValueId id) { return id != kAbsent && gradient_of(id) != kAbsent; });
+  }
+
+  /// A head starts the backward pass with its weight: what comes back to its outputs would be lost.
+  [[noreturn]] static void fail_at_head(const Node& head) {
+    throw std::logic_error(head.name + ": a head's value can be a loss once, and nothing that a loss is computed from");
+  }
+
   void expect_all_parameters() const {
-    for (const auto& [name, id] : graph_.parameters_) {
-      if (gradient_of(id) == kAbsent) throw std::logic_error("no loss reaches the parameter " + name);
+    for (std::size_t id = 0; id < wanted_.size(); ++id) {
+      const Value& value = graph_.values()[id];
+      if (value.kind == ValueKind::parameter && gradient_of(static_cast<ValueId>(id)) == kAbsent) {
+        throw std::logic_error("no loss reaches the parameter " + value.name);
+      }
     }
   }
 
@@ -117,6 +134,7 @@ class Differentiator {
     node.backward = false;
     if (weight != 1) {
       const char* const attribute = head.op->gradient.weight;
+      if (*attribute == '\0') throw std::logic_error(head.name + ": " + head.op->name + " cannot be weighted");
       node.attributes.set(attribute, weight * (node.attributes.has(attribute) ? node.attributes.real(attribute) : 1.0));
     }
     // The value outputs (losses, loss) keep the forward node's values.
@@ -131,9 +149,13 @@ class Differentiator {
 
   void differentiate(const Node& forward) {
     const GradientRecord& record = forward.op->gradient;
-    const bool reached = std::any_of(forward.out.begin(), forward.out.end(),
-                                     [&](ValueId id) { return id != kAbsent && gradient_of(id) != kAbsent; });
-    if (!reached) return;
+    if (!reached(forward)) return;
+    if (record.replaces_forward) fail_at_head(forward);
+    if (*record.op == '\0' && record.aliases.empty() && std::ranges::any_of(forward.in, [&](ValueId id) {
+          return id != kAbsent && wanted_[static_cast<std::size_t>(id)];
+        })) {
+      throw std::logic_error(forward.name + ": no gradient goes through " + forward.op->name);
+    }
     if (*record.op != '\0') {
       Node node = backward_node(forward);
       for (std::size_t i = 0; i < node.in.size(); ++i) {

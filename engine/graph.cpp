@@ -33,15 +33,21 @@ ValueId Graph::add_value(Value value) {
   return static_cast<ValueId>(values_.size()) - 1;
 }
 
+void Graph::claim_value_name(const std::string& name) {
+  if (!value_names_.insert(name).second) throw std::logic_error("the graph has two values '" + name + "'");
+}
+
 ValueId Graph::add_named(Value value) {
-  if (!names_.insert(value.name).second) throw std::logic_error("the graph has two values '" + value.name + "'");
-  return add_value(std::move(value));
+  const std::string name = value.name;
+  const ValueId id = add_value(std::move(value));  // may throw, and the name is then nobody's
+  claim_value_name(name);
+  return id;
 }
 
 ValueId Graph::add_parameter(const std::string& name, const Shape& shape) {
   const auto found = parameters_.find(name);
   if (found == parameters_.end()) {
-    return parameters_[name] = add_value({name, {real_, shape}, ValueKind::parameter});
+    return parameters_[name] = add_named({name, {real_, shape}, ValueKind::parameter});
   }
   if (value(found->second).type.shape != shape) {
     throw std::logic_error("parameter " + name + " declared with two shapes");
@@ -51,15 +57,34 @@ ValueId Graph::add_parameter(const std::string& name, const Shape& shape) {
 
 std::vector<ValueId> Graph::add(std::string_view op, const std::string& name, const Attributes& attributes,
                                 const std::vector<ValueId>& inputs) {
-  if (!names_.insert(name).second) throw std::logic_error("the graph has two nodes '" + name + "'");
-  return append(op, name, attributes, inputs);
+  if (!node_names_.insert(name).second) throw std::logic_error("the graph has two nodes '" + name + "'");
+  const std::vector<ValueId> out = append(op, name, attributes, inputs);
+  for (const ValueId id : out) {
+    if (id != kAbsent) claim_value_name(value(id).name);
+  }
+  return out;
 }
 
 void Graph::add_loss(ValueId loss, double weight) {
+  if (loss == kAbsent) throw std::logic_error("a loss that is no value");
   if (value(loss).type.shape.count() != 1) {
     throw std::logic_error(fmt::format("{}: a loss is one number, not {}", value(loss).name, value(loss).type.text()));
   }
   losses_.push_back({loss, weight});
+}
+
+void Graph::add_metric(const std::string& name, ValueId metric) {
+  const bool plain = !name.empty() && name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") == name.npos;
+  if (!plain) throw std::logic_error("a metric's name is small letters, digits and underscores, not '" + name + "'");
+  if (std::ranges::any_of(roles.metrics, [&](const Metric& other) { return other.name == name; })) {
+    throw std::logic_error("the graph has two metrics '" + name + "'");
+  }
+  if (metric == kAbsent) throw std::logic_error("metric " + name + ": no value");
+  const TensorType& type = value(metric).type;
+  if (type.shape.count() != 1 || (type.dtype != DType::f32 && type.dtype != DType::f64)) {
+    throw std::logic_error(fmt::format("metric {}: expected one f32 number, got {}", name, type.text()));
+  }
+  roles.metrics.push_back({name, metric});
 }
 
 std::vector<ValueId> Graph::append(std::string_view op_name, const std::string& name, const Attributes& attributes,
@@ -108,6 +133,11 @@ void Graph::skip_unread_saved_outputs() {
     for (const ValueId id : node.in) {
       if (id != kAbsent) read[static_cast<std::size_t>(id)] = true;
     }
+  }
+  for (const Metric& metric : roles.metrics) read[static_cast<std::size_t>(metric.value)] = true;
+  for (const Loss& loss : losses_) read[static_cast<std::size_t>(loss.value)] = true;
+  for (const ValueId id : {roles.loss, roles.token_losses, roles.logits}) {
+    if (id != kAbsent) read[static_cast<std::size_t>(id)] = true;
   }
   for (Node& node : nodes_) {
     for (std::size_t o = 0; o < node.out.size(); ++o) {

@@ -46,7 +46,7 @@ struct Node {
 
 /// A number of each micro-batch that is logged beside the loss, as the mean over a step's micro-batches.
 struct Metric {
-  std::string name;  ///< its key in log.jsonl
+  std::string name;  ///< its key in log.jsonl: small letters, digits and underscores
   ValueId value = kAbsent;
 };
 
@@ -62,7 +62,7 @@ struct Roles {
   ValueId loss = kAbsent;                    ///< [1]: the cross-entropy that is logged, the mean of token_losses
   ValueId token_losses = kAbsent;            ///< [rows · context]
   ValueId logits = kAbsent;                  ///< of a decoding graph: [1, 1, padded vocabulary]
-  std::vector<Metric> metrics;               ///< [1] each
+  std::vector<Metric> metrics;               ///< one number each; Graph::add_metric
 };
 
 class Graph {
@@ -80,7 +80,8 @@ class Graph {
   ValueId add_parameter(const std::string& name, const Shape& shape);
 
   /// Appends a node and returns its output values, one per port (kAbsent where the shape rule gives none).
-  /// Throws std::logic_error when there is a node of that name, Error (exit 2) `[op] …` when the inputs do not fit, and
+  /// Throws std::logic_error when there is a node or a value of that name, Error (exit 2) `[op] …` when the inputs do
+  /// not fit, and
   /// `[value] …` for one of more than 1 TiB (so do the other functions that add values): sizes can then be summed
   /// without a thought of overflow.
   std::vector<ValueId> add(std::string_view op, const std::string& name, const Attributes& attributes,
@@ -93,11 +94,16 @@ class Graph {
 
   /// What is minimised: the sum of all losses, each of one element and times its weight. A loss may be a head's (an
   /// operation that computes value and gradient in one go) or the output of any differentiable operation, and may stand
-  /// anywhere in the graph. With several micro-batches a step the weight of each is the step's divided by their number,
-  /// since gradients add up. The value itself stays as it is.
+  /// anywhere in the graph; a head's value may not be an input of other nodes on the way to a loss, since a head's
+  /// gradient starts with its weight alone. With several micro-batches a step the weight of each is the step's divided
+  /// by their number, since gradients add up. The value itself stays as it is.
   void add_loss(ValueId loss, double weight = 1);
+  /// One number that is logged under `name` beside the loss, in the order of these calls. Throws std::logic_error for a
+  /// value that is not one f32 (or f64) number, and for a name that is no plain key or there already.
+  void add_metric(const std::string& name, ValueId value);
   /// Appends the backward pass of all losses. Afterwards every parameter has a gradient value; one that no loss reaches
-  /// is a std::logic_error that names it, and so is a graph without a loss. Call at most once, as the last change.
+  /// is a std::logic_error that names it, and so is a graph without a loss or an operation without gradient between a
+  /// loss and a parameter. Call at most once, as the last change.
   void differentiate();
   /// Ends a graph without backward pass: outputs that only a backward pass would read are skipped.
   void finish_forward();
@@ -122,8 +128,9 @@ class Graph {
  private:
   friend class Differentiator;
   ValueId add_value(Value value);
-  /// An input or a state, whose name is its own.
+  /// An input, a state or a parameter, whose name is its own.
   ValueId add_named(Value value);
+  void claim_value_name(const std::string& name);
   /// The node alone, whatever its name: backward nodes have that of their forward node.
   std::vector<ValueId> append(std::string_view op, const std::string& name, const Attributes& attributes,
                               const std::vector<ValueId>& inputs);
@@ -133,8 +140,8 @@ class Graph {
   std::vector<Value> values_;
   std::vector<Node> nodes_;
   std::vector<Loss> losses_;
-  std::unordered_map<std::string, ValueId> parameters_;  ///< by name
-  std::unordered_set<std::string> names_;                ///< of nodes, inputs and states
+  std::unordered_map<std::string, ValueId> parameters_;       ///< by name
+  std::unordered_set<std::string> node_names_, value_names_;  ///< of what the builder added
 };
 
 }  // namespace isoloss

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <utility>
 
 #include "kernels/base/error.h"
@@ -24,6 +25,12 @@ constexpr const char* kCheckpoints = "checkpoints";
 std::string number(double value) { return std::isfinite(value) ? fmt::format("{}", value) : "null"; }
 
 }  // namespace
+
+bool is_log_key(std::string_view name) {
+  constexpr std::string_view kKeys[] = {"step", "tokens",    "flops",         "seconds",
+                                        "loss", "grad_norm", "learning_rate", "tokens_per_second"};
+  return std::ranges::find(kKeys, name) != std::end(kKeys);
+}
 
 std::string to_json(const LogLine& line) {
   std::string text = fmt::format(

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -40,6 +41,8 @@ struct EvalLine {
   std::vector<double> block_losses;
 };
 
+/// Whether every line of log.jsonl has a key of that name, which no metric can have then.
+bool is_log_key(std::string_view name);
 std::string to_json(const LogLine& line);
 std::string to_json(const EvalLine& line);
 

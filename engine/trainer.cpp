@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <stdexcept>
 #include <utility>
 
 #include "engine/finiteness.h"
@@ -24,6 +25,9 @@ Trainer::Trainer(const RunConfig& config, TrainingModel& model, const TokenDatas
       meter_(model.machine()),
       step_flops_(model.step_cost().flops),
       tokens_per_step_(config.run.batch_tokens) {
+  for (const Metric& metric : model.training().graph().roles.metrics) {
+    if (is_log_key(metric.name)) throw std::logic_error("metric " + metric.name + ": log.jsonl has a key of that name");
+  }
   state_.seed = config.run.seed;
   if (!resume) return;
   state_ = resume->state;

@@ -1,12 +1,19 @@
 // Losses as values: any number of them, with weights, anywhere in the graph.
 #include <doctest/doctest.h>
 
-#include <algorithm>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "data/loader.h"
+#include "data/shard.h"
 #include "engine/executor.h"
+#include "engine/trainer.h"
+#include "kernels/base/file.h"
+#include "tests/harness/files.h"
 #include "tests/harness/two_losses.h"
 
 using namespace isoloss;
@@ -144,7 +151,7 @@ TEST_CASE("losses: what is a loss or has a role is kept to the end, although a n
   Beginning b;
   const ValueId score = b.score("score");
   b.graph.add_loss(score);
-  b.graph.roles.metrics.push_back({"score", score});
+  b.graph.add_metric("score", score);
   b.graph.differentiate();
   const MemoryPlan plan = plan_memory(b.graph, DeviceKind::cpu, 1);
   const auto buffer = static_cast<std::size_t>(plan.buffer_of[static_cast<std::size_t>(score)]);
@@ -165,6 +172,10 @@ TEST_CASE("losses: what cannot be differentiated is said by name") {
           b.graph.add_loss(b.head("head", b.x, b.targets));
         }) == "no loss reaches the parameter aside.weight");
   CHECK(of([](Beginning& b) {
+          for (const char* name : {"p", "q", "r", "s"}) b.linear(name, b.x);
+          b.graph.add_loss(b.head("head", b.x, b.targets));
+        }) == "no loss reaches the parameter p.weight");  // the first declared
+  CHECK(of([](Beginning& b) {
           const ValueId score = b.score("score");
           b.graph.add_loss(score), b.graph.add_loss(score);
         }) == "score.y: a loss that is there twice");
@@ -174,9 +185,62 @@ TEST_CASE("losses: what cannot be differentiated is said by name") {
           const TensorType one{DType::f64, {1}};
           b.graph.add_loss(b.graph.apply("add", "sum", {}, {b.graph.add_input("p", one), b.graph.add_input("q", one)}));
         }) == "sum.y: a loss that depends on no parameter");
+  CHECK(of([](Beginning& b) {
+          const ValueId score = b.score("score");
+          b.graph.add_loss(b.head("head", b.x, b.targets));
+          b.graph.add_loss(b.graph.apply("fill", "constant", {{"value", 1}}, {score}));
+        }) == "constant: no gradient goes through fill");
+  CHECK(of([](Beginning& b) { b.graph.add_loss(kAbsent); }) == "a loss that is no value");
 }
 
-TEST_CASE("graph: two nodes, or two inputs, of one name are refused") {
+TEST_CASE("losses: no gradient is lost at a head, which would start with its own weight") {
+  const std::string told = "head: a head's value can be a loss once, and nothing that a loss is computed from";
+  const auto of = [](const std::function<void(Beginning&, ValueId)>& add_losses) {
+    Beginning b;
+    add_losses(b, b.head("head", b.linear("a", b.x), b.targets));
+    return logic_error_of([&] { b.graph.differentiate(); });
+  };
+  const auto twice = [](Beginning& b, ValueId head) { return b.graph.apply("add", "twice", {}, {head, head}); };
+  CHECK(of([](Beginning& b, ValueId head) { b.graph.add_loss(head), b.graph.add_loss(head, 0.5); }) == told);
+  CHECK(of([&](Beginning& b, ValueId head) { b.graph.add_loss(twice(b, head), 0.5); }) == told);
+  CHECK(of([&](Beginning& b, ValueId head) { b.graph.add_loss(head), b.graph.add_loss(twice(b, head)); }) == told);
+  // Other numbers may be computed from it.
+  CHECK(of([&](Beginning& b, ValueId head) {
+          b.graph.add_loss(head), b.graph.add_metric("twice", twice(b, head));
+        }).empty());
+}
+
+TEST_CASE("metrics: what is none is refused, and one that no node reads is computed") {
+  Beginning b;
+  const ValueId score = b.score("score");
+  const auto error = [&](const std::string& name, ValueId value) {
+    return logic_error_of([&] { b.graph.add_metric(name, value); });
+  };
+  CHECK(error("balance_2", score).empty());
+  CHECK(error("balance_2", score) == "the graph has two metrics 'balance_2'");
+  for (const char* name : {"", "a\"b", "Balance", "z loss"}) {
+    CHECK(error(name, score) ==
+          "a metric's name is small letters, digits and underscores, not '" + std::string(name) + "'");
+  }
+  CHECK(error("x", b.x) == "metric x: expected one f32 number, got f64[2, 3, 8]");
+  CHECK(error("first", b.graph.find("score.first")) == "metric first: expected one f32 number, got i32[1, 1]");
+  CHECK(error("none", kAbsent) == "metric none: no value");
+
+  // A norm's statistics are outputs for the backward pass alone, unless somebody wants them.
+  const auto statistic = [&](bool wanted) {
+    Graph graph;
+    const ValueId x = graph.add_input("x", {DType::f32, {1, 1, kFeatures}});
+    const auto out = graph.add("rmsnorm", "norm", {{"epsilon", 1e-5}}, {x, graph.add_parameter("w", {kFeatures})});
+    const auto port = static_cast<std::size_t>(find_op("rmsnorm").output("rstd"));
+    if (wanted) graph.add_metric("rstd", out[port]);
+    graph.finish_forward();
+    return graph.nodes().front().out[port] != kAbsent;
+  };
+  CHECK(statistic(true));
+  CHECK_FALSE(statistic(false));
+}
+
+TEST_CASE("graph: two nodes, or two values, of one name are refused") {
   Beginning b;
   b.linear("a", b.x);
   CHECK(logic_error_of([&] { b.linear("a", b.x); }) == "the graph has two nodes 'a'");
@@ -184,8 +248,42 @@ TEST_CASE("graph: two nodes, or two inputs, of one name are refused") {
           b.graph.apply("softcap", "capped", {{"cup", 2}}, {b.x});
         }) == "softcap knows no attribute 'cup'");
   CHECK(logic_error_of([&] { b.graph.add_input("ids", {DType::i32, {1}}); }) == "the graph has two values 'ids'");
+  CHECK(logic_error_of([&] { b.graph.add_parameter("ids", {1}); }) == "the graph has two values 'ids'");
+  b.graph.add_state("c.y", {DType::i32, {1}});
+  CHECK(logic_error_of([&] { b.linear("c", b.x); }) == "the graph has two values 'c.y'");
 }
 
 TEST_CASE("steps on the host bring back the mean of a metric over the micro-batches") {
   test::check_metrics([] { return Machine(DeviceKind::cpu); });
+}
+
+TEST_CASE("a run's log has a field a metric, after all others") {
+  const test::TemporaryFolder folder;
+  const auto shard = [&](const char* name) {
+    ShardWriter writer(folder / name, 2);
+    std::vector<std::uint32_t> ids;
+    for (std::uint32_t i = 0; i < 200; ++i) ids.push_back(i * 7 % 50);
+    writer.append(ids);
+    writer.finish();
+    return folder / name;
+  };
+  const TokenDataset train({shard("train.bin")}), held_out({shard("val.bin")});
+  const RunConfig config = test::two_losses_config();
+  const ModelGraphs graphs = test::two_losses();
+  const EvalWindows validation(held_out, graphs.context, 0);
+  TrainingModel model(TrainingPlan(graphs, config, DeviceKind::cpu), config, DeviceKind::cpu);
+  model.store().initialise(4);
+  RunRecord record = RunRecord::create(folder / "run", Manifest{});
+  Trainer trainer(config, model, train, validation, record, std::nullopt);
+  CHECK(trainer.run() == RunStatus::finished);
+  std::istringstream log(read_file(folder / "run/log.jsonl"));
+  std::vector<double> scores;
+  for (std::string line; std::getline(log, line);) {
+    const auto fields = nlohmann::ordered_json::parse(line);
+    CHECK(fields.back() == fields.at("score"));
+    CHECK(fields.size() == 9);
+    scores.push_back(fields.at("score").get<double>());
+  }
+  REQUIRE(scores.size() == 3);
+  CHECK(scores[2] < scores[0]);
 }

@@ -211,6 +211,9 @@ TEST_CASE("lines hold exactly the contract's keys, the shortest exact numbers, a
   CHECK(
       to_json(log) ==
       R"({"step":3,"tokens":2304,"flops":1000000000,"seconds":0,"loss":5.5,"grad_norm":null,"learning_rate":0.1,"tokens_per_second":0})");
+  const auto fields = nlohmann::json::parse(to_json(log));
+  for (const auto& [key, value] : fields.items()) CHECK_MESSAGE(is_log_key(key), key);
+  CHECK_FALSE(is_log_key("balance"));
   log.metrics = {{"balance", 1.25}, {"z", std::numeric_limits<double>::infinity()}};
   CHECK(to_json(log).ends_with(R"("tokens_per_second":0,"balance":1.25,"z":null})"));
   EvalLine eval = eval_line(0);

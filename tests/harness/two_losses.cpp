@@ -40,16 +40,9 @@ Graph build(ParameterStore& store, std::int64_t rows, int micro_batches, DType r
   const ValueId feature = graph.apply("embedding", "first.embedding", {{"sinusoidal", 0}}, {first, table, kAbsent});
   const ValueId score = linear("score", feature, 1);
   graph.add_loss(score, kSecondWeight * part);
-  roles.metrics.push_back({"score", score});
+  graph.add_metric("score", score);
   graph.differentiate();
   return graph;
-}
-
-RunConfig config() {
-  RunConfig config;
-  config.run.micro_batch = 3, config.run.batch_tokens = 6 * kContext, config.run.steps = 3;
-  config.optimizer.learning_rate = 0.01;
-  return config;
 }
 
 double score_of(TrainingModel& model) {
@@ -67,7 +60,8 @@ struct Step {
 
 std::vector<Step> three_steps(const Machine& machine) {
   const ModelGraphs graphs = two_losses();
-  TrainingModel model(TrainingPlan(graphs, config(), machine.kind()), config(), machine);
+  const RunConfig config = two_losses_config();
+  TrainingModel model(TrainingPlan(graphs, config, machine.kind()), config, machine);
   model.store().initialise(4);
   const std::unique_ptr<StepRunner> steps = make_step_runner(model);
   std::vector<Step> done;
@@ -97,6 +91,13 @@ ModelGraphs two_losses() {
           },
           [](ParameterStore& store, std::int64_t rows, DType real) { return build(store, rows, 1, real, false); },
           kContext};
+}
+
+RunConfig two_losses_config() {
+  RunConfig config;
+  config.run.micro_batch = 3, config.run.batch_tokens = 6 * kContext, config.run.steps = 3, config.run.log_every = 1;
+  config.optimizer.learning_rate = 0.01;
+  return config;
 }
 
 void check_metrics(const std::function<Machine()>& make) {

@@ -89,8 +89,8 @@ void fill_tokens(Executor& executor, std::int64_t step, const ModelSpec& spec) {
   };
   for (std::int64_t b = 0; b < kRows; ++b) {
     for (std::int64_t t = 0; t < spec.context; ++t) {
-      executor.tensor("ids").as<std::int32_t>()[b * spec.context + t] = id(b, t);
-      executor.tensor("targets").as<std::int32_t>()[b * spec.context + t] = id(b, t + 1);
+      executor.tensor(executor.graph().roles.ids).as<std::int32_t>()[b * spec.context + t] = id(b, t);
+      executor.tensor(executor.graph().roles.targets).as<std::int32_t>()[b * spec.context + t] = id(b, t + 1);
     }
   }
 }

@@ -63,8 +63,9 @@ void step(const ModelSpec& spec) {
   Checker checker;
   executor.set_observer(&checker);
   for (std::int64_t i = 0; i < 2 * spec.context; ++i) {
-    executor.tensor("ids").as<std::int32_t>()[i] = static_cast<std::int32_t>(i * 5 % spec.vocab);
-    executor.tensor("targets").as<std::int32_t>()[i] = static_cast<std::int32_t>((i * 5 + 5) % spec.vocab);
+    executor.tensor(executor.graph().roles.ids).as<std::int32_t>()[i] = static_cast<std::int32_t>(i * 5 % spec.vocab);
+    executor.tensor(executor.graph().roles.targets).as<std::int32_t>()[i] =
+        static_cast<std::int32_t>((i * 5 + 5) % spec.vocab);
   }
   CHECK_NOTHROW(executor.run({}));
   const double loss = static_cast<double>(*executor.tensor(executor.graph().roles.loss).as<float>());

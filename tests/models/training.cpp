@@ -239,8 +239,8 @@ TEST_CASE("multi-query equals multi-head with repeated key and value heads") {
     }
     Executor executor(std::move(graph), store, DeviceKind::cpu);
     for (std::int64_t i = 0; i < 2 * spec.context; ++i) {
-      executor.tensor("ids").as<std::int32_t>()[i] = static_cast<std::int32_t>(i * 3 % 50);
-      executor.tensor("targets").as<std::int32_t>()[i] = static_cast<std::int32_t>(i * 7 % 50);
+      executor.tensor(executor.graph().roles.ids).as<std::int32_t>()[i] = static_cast<std::int32_t>(i * 3 % 50);
+      executor.tensor(executor.graph().roles.targets).as<std::int32_t>()[i] = static_cast<std::int32_t>(i * 7 % 50);
     }
     executor.run({});
     return static_cast<double>(*executor.tensor(executor.graph().roles.loss).as<float>());
@@ -267,11 +267,11 @@ TEST_CASE("decoding with caches gives the logits of the whole-sequence graph") {
       ids.push_back(static_cast<std::int32_t>(t * 13 % 50));
       targets.push_back(static_cast<std::int32_t>((t + 1) * 13 % 50));
     }
-    std::copy(ids.begin(), ids.end(), evaluation.tensor("ids").as<std::int32_t>());
-    std::copy(targets.begin(), targets.end(), evaluation.tensor("targets").as<std::int32_t>());
+    std::copy(ids.begin(), ids.end(), evaluation.tensor(evaluation.graph().roles.ids).as<std::int32_t>());
+    std::copy(targets.begin(), targets.end(), evaluation.tensor(evaluation.graph().roles.targets).as<std::int32_t>());
     evaluation.run({});
     for (std::int64_t t = 0; t < spec.context; ++t) {
-      *decoding.tensor("ids").as<std::int32_t>() = ids[static_cast<std::size_t>(t)];
+      *decoding.tensor(decoding.graph().roles.ids).as<std::int32_t>() = ids[static_cast<std::size_t>(t)];
       StepState state;
       state.position = t;
       decoding.run(state);
