@@ -122,7 +122,7 @@ std::vector<Case> cases_of(const Shapes& s, DType real) {
       {"rmsnorm", "", norm, {stream, vector}},
       {"add_rmsnorm", "", norm, {stream, stream, vector}},
       {"add", "", {}, {stream, stream}},
-      {"fill", "a loss", {{"value", 1}}, {{DType::f32, {1}}}},
+      {"fill", "a loss", {{"value", 1}}, {tensor({1})}},
       {"rope", "", rope, {qkv}},
       {"attention_flash", "", attention, {qkv}},
       {"attention_cudnn", "", attention, {qkv}},
