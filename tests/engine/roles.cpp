@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <map>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -14,6 +15,8 @@ using namespace isoloss;
 namespace {
 
 const Initialisation kNormal{Initialisation::Kind::normal, 0.5};
+
+const std::set<std::string> kDecaying{"matrix", "vector", "stack", "packed", "padded"};
 
 /// A matrix, a vector, a stack and a packed matrix; two of them at other rates, a matrix that does not decay and a
 /// vector that does.
@@ -58,7 +61,7 @@ std::map<std::string, std::vector<double>> by_hand(const ParameterStore& start, 
       const double rate = config.learning_rate * info.role.rate_factor;
       double m = 0, v = 0;
       for (int step = 1; step <= 3; ++step) {
-        if (info.decays()) values[i] *= 1 - rate * config.weight_decay;
+        if (kDecaying.contains(info.name)) values[i] *= 1 - rate * config.weight_decay;
         if (config.kind == OptimizerKind::adamw) {
           m = config.beta1 * m + (1 - config.beta1) * g, v = config.beta2 * v + (1 - config.beta2) * g * g;
           const double first = m / (1 - std::pow(config.beta1, step)), second = v / (1 - std::pow(config.beta2, step));
