@@ -8,6 +8,8 @@
 #include <cstdlib>
 #include <vector>
 
+#include "tools/ceg/estimate/analysis.h"
+
 namespace isoloss::ceg::report {
 namespace {
 
