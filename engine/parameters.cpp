@@ -78,7 +78,8 @@ void ParameterStore::declare(const std::string& name, const Shape& shape, Initia
     throw std::logic_error("parameter " + name + " declared twice");
   }
   const auto& columns = role.columns;
-  if (!columns.empty() && std::accumulate(columns.begin(), columns.end(), std::int64_t{0}) != shape[-1]) {
+  const bool whole = std::accumulate(columns.begin(), columns.end(), std::int64_t{0}) == shape[-1];
+  if (!columns.empty() && !(whole && std::ranges::all_of(columns, [](std::int64_t width) { return width > 0; }))) {
     throw std::logic_error("parameter " + name + " has columns that are not those of its shape");
   }
   if (!role.decays) role.decays = shape.rank() >= 2;

@@ -1,6 +1,7 @@
 // What the builder says of a parameter reaches the optimizer: groups, rates, decay, matrices.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <set>
@@ -148,6 +149,7 @@ TEST_CASE("roles: the matrices inside a parameter") {
   check("stack", {{0, 4, 6, 6}, {24, 4, 6, 6}, {48, 4, 6, 6}});
   check("packed", {{0, 4, 4, 10}, {4, 4, 3, 10}, {7, 4, 3, 10}});
   ParameterStore wrong;
+  CHECK_THROWS_AS(wrong.declare("v", {4, 10}, kNormal, -1, {.columns = {12, -2}}), std::logic_error);
   CHECK_THROWS_WITH_AS(wrong.declare("w", {4, 10}, kNormal, -1, {.columns = {4, 4}}),
                        "parameter w has columns that are not those of its shape", std::logic_error);
 }
